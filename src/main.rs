@@ -1,1 +1,3 @@
+//! Parses the command line, loads the configuration, runs.
+
 fn main() {}

@@ -1,0 +1,527 @@
+//! The ledger: Engraft's own durable state, and the decision point.
+//!
+//! ```text
+//!            ┌────────────── one transaction ───────────────┐
+//! records ─▶ │ lock partition, check lease                  │
+//!            │ dedupe · declare · ask held keys · read heads │ ─▶ sagas: Running with images,
+//!            │ insert sagas, images · watermark             │            or Pending, or ended
+//!            └──────────────────────────────────────────────┘
+//!            ┌────────────── one transaction ───────────────┐
+//! acks    ─▶ │ lock, check · end sagas · heads, relations   │ ─▶ outcomes, freed keys
+//!            └──────────────────────────────────────────────┘
+//! ```
+//!
+//! What a transaction does, and in which order, stands once in [`begin`], [`start`] and [`finish`],
+//! over the bulk statements of [`Transaction`]; a backend provides those statements and nothing
+//! else. The bytes of a memory are written once, into an immutable image; sagas and heads point at
+//! it. What a command *means* is asked of [`Decide`], which the saga room implements.
+//!
+//! **Invariant**: no statement of the write path joins two partitions, and every write transaction
+//! first locks its partition's row and checks the lease on it.
+
+pub mod begin;
+pub mod finish;
+pub mod keys;
+pub mod memory;
+pub mod sqlite;
+pub mod start;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+
+use crate::model::{
+    Declaration, Digest, Header, Key, Memory, MemoryId, PartitionId, Position, Relation, RelationKey, Space,
+    State, Timestamp, Version, conflict::ConflictKey, outcome::Ending, space::Judgement,
+};
+
+/// What went wrong with a call to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Another owner holds the partition; nothing happened.
+    #[error("the lease on partition {partition} is held by another owner")]
+    Fenced {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// Nothing happened; it may work later.
+    #[error("the ledger is not available: {0}")]
+    Unavailable(String),
+    /// The transaction may or may not have committed: read before acting.
+    #[error("the ledger's answer was lost: {0}")]
+    Indeterminate(String),
+    /// What is stored contradicts itself: stop and call a person.
+    #[error("the ledger is inconsistent: {0}")]
+    Corrupt(String),
+}
+
+/// The right to write a partition, won by compare-and-swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The owner's own random number, new at every start of a process.
+    pub nonce: u128,
+    /// Rises with every change of owner.
+    pub epoch: u64,
+}
+
+/// A partition's row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionRow {
+    /// The owner's nonce; 0: nobody yet.
+    pub nonce: u128,
+    /// Rises with every change of owner.
+    pub lease_epoch: u64,
+    /// Every position below it has a saga row, or is a gap. Never moves back.
+    pub watermark: u64,
+    /// The last inboxed record: what the log must still hold there.
+    pub anchor: Option<Anchor>,
+    /// The number of the last transaction that ended sagas here.
+    pub finishes: u64,
+    /// Outcomes of finishes up to this one are published.
+    pub published: u64,
+}
+
+/// A record that the log must still hold: shows a truncated or re-created topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its offset.
+    pub offset: u64,
+    /// [`crate::log::Record::crc`].
+    pub crc: u32,
+}
+
+/// What the log was when this epoch began. Offsets mean nothing across epochs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochRow {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// [`crate::log::Topology::identity`].
+    pub identity: String,
+    /// How many partitions the log has.
+    pub partitions: u32,
+    /// The partitioner's name.
+    pub partitioner: String,
+}
+
+/// What a claim resolves to: the row that holds (space, source, id).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The row's offset, in the same partition.
+    pub offset: u64,
+    /// The body that it came with.
+    pub body_hash: Digest,
+    /// Its state now.
+    pub state: State,
+    /// How it ended, if it has.
+    pub ending: Option<Ending>,
+}
+
+/// A saga row. Written whole by an insert; afterwards only its state moves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SagaRow {
+    /// Its offset in the partition.
+    pub offset: u64,
+    /// Who asked. For a record whose envelope cannot be read, what could be read of it.
+    pub header: Option<Header>,
+    /// Whether this row holds (space, source, id): not duplicates, `id_reused`, `misrouted`, unreadable.
+    pub claims: bool,
+    /// SHA-256 of the canonical body; of the raw value where there is none.
+    pub body_hash: Digest,
+    /// The offset of the row that this one repeats.
+    pub duplicate_of: Option<u64>,
+    /// When the log took the record.
+    pub accepted_at: Timestamp,
+    /// What the space's declaration said at inbox.
+    pub judgement: Judgement,
+    /// Held until the finish commits. Empty for duplicates and ended rows.
+    pub keys: Vec<ConflictKey>,
+    /// The command in canonical form, while Pending.
+    pub body: Option<Arc<[u8]>>,
+    /// Its state.
+    pub state: State,
+    /// What start decided; `None` while Pending.
+    pub plan: Option<Plan>,
+    /// How it ended, or, while Running, how it will have ended if every store takes it; while
+    /// Compensating, how it will have ended when undone.
+    pub ending: Option<Ending>,
+    /// The finish that ended it; 0 while it has not ended.
+    pub finish: u64,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Must also go to the dead letters.
+    pub dead_letter: bool,
+    /// How often an owner that was running sagas one at a time has begun this one.
+    pub attempts: u32,
+}
+
+/// What a saga writes, decided once at its start: from then on every executor writes these bytes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// After-images of memories, at most one a record.
+    pub memories: Vec<MemoryWrite>,
+    /// After-images of relations, at most one a record.
+    pub relations: Vec<RelationWrite>,
+    /// Memories whose last access is set at finish.
+    pub touched: Vec<MemoryId>,
+    /// "Now", for everything in this saga: read once, at start.
+    pub now: Timestamp,
+}
+
+/// The after-image of a memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryWrite {
+    /// Which memory.
+    pub id: MemoryId,
+    /// Its content; `None`: a tombstone.
+    pub after: Option<Arc<Memory>>,
+    /// Its hash; of a tombstone, [`crate::model::memory::tombstone_hash`].
+    pub hash: Digest,
+    /// Whether the vector store must be told: it holds a point before or after.
+    pub vector: bool,
+}
+
+/// The after-image of a relation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelationWrite {
+    /// Which relation.
+    pub relation: RelationKey,
+    /// Its content; `None`: a tombstone.
+    pub after: Option<Relation>,
+}
+
+/// The current state of a memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The space.
+    pub space: Space,
+    /// Which memory.
+    pub id: MemoryId,
+    /// Its version: of the last write, or of the undo of one.
+    pub version: Version,
+    /// Its content; `None`: a tombstone.
+    pub memory: Option<Arc<Memory>>,
+    /// Its content's hash.
+    pub hash: Digest,
+    /// When it was first created in its present life.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+    /// When it was last touched.
+    pub accessed_at: Option<Timestamp>,
+}
+
+/// The current state of a relation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelationHead {
+    /// Which relation.
+    pub relation: RelationKey,
+    /// Its version.
+    pub version: Version,
+    /// Its content; `None`: a tombstone.
+    pub state: Option<Relation>,
+}
+
+/// A head as finish writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadWrite {
+    /// The space.
+    pub space: Space,
+    /// Which memory.
+    pub id: MemoryId,
+    /// Its new version.
+    pub version: Version,
+    /// What it points at from now on.
+    pub image: ImagePointer,
+    /// The finish that writes it.
+    pub finish: u64,
+    /// The saga's "now".
+    pub at: Timestamp,
+}
+
+/// What a head points at after a finish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImagePointer {
+    /// The image that the saga at this offset wrote for it.
+    Forward {
+        /// The image's content; `None`: a tombstone.
+        after: Option<Arc<Memory>>,
+    },
+    /// Whatever it pointed at before; where there was no head, a tombstone. An undo's.
+    Untouched,
+}
+
+/// A relation's head as finish writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelationHeadWrite {
+    /// Which relation.
+    pub relation: RelationKey,
+    /// Its new version.
+    pub version: Version,
+    /// Its content from now on.
+    pub state: RelationState,
+    /// The finish that writes it.
+    pub finish: u64,
+    /// The saga's "now".
+    pub at: Timestamp,
+}
+
+/// What a relation's head holds after a finish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RelationState {
+    /// The saga's after-image; `None`: a tombstone.
+    Forward(Option<Relation>),
+    /// Whatever it held before; where there was none, a tombstone. An undo's.
+    Untouched,
+}
+
+/// A guarded move of one saga.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// Which saga.
+    pub offset: u64,
+    /// The state that it must be in.
+    pub from: State,
+    /// The state that it goes to.
+    pub to: State,
+    /// Written when start decided it: the images of a saga that goes to Running.
+    pub plan: Option<Plan>,
+    /// How it ended, or will have; `None`: as it stands in the row.
+    pub ending: Option<Ending>,
+    /// The finish that ends it; 0: it does not end.
+    pub finish: u64,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Which relations a question is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RelationsOf {
+    /// Live ones with this memory as an end.
+    Memory(Space, MemoryId),
+    /// Live ones whose source is a live memory of this session.
+    Session(Space, String),
+}
+
+/// One write transaction on one partition, its row locked and its lease checked.
+///
+/// Every method is one bulk statement (or a few), never a statement per command. Dropping it rolls
+/// back. Reads see the transaction's own writes. After any error the transaction is over: drop it.
+///
+/// A transaction MUST be driven by a task that is never cancelled.
+#[async_trait]
+pub trait Transaction: Send {
+    /// The partition's row as it was locked.
+    fn partition(&self) -> &PartitionRow;
+
+    /// Rows that hold these claims, i.e. keys of `[space, source, id]`.
+    async fn claims(&mut self, claims: &[Key]) -> Result<HashMap<Key, Claimed>, Error>;
+
+    /// Declarations of these spaces, as far as there are any.
+    async fn declarations(&mut self, spaces: &[Space]) -> Result<BTreeMap<Space, Declaration>, Error>;
+
+    /// Writes declarations whole.
+    async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error>;
+
+    /// Heads with their images, tombstones included, as far as there are any.
+    async fn heads(&mut self, space: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error>;
+
+    /// Relation heads, tombstones included, as far as there are any.
+    async fn relations(&mut self, keys: &[RelationKey]) -> Result<Vec<RelationHead>, Error>;
+
+    /// Live relations that a deletion takes with it, or that a decay is about; one list a question.
+    async fn relations_of(&mut self, questions: &[RelationsOf]) -> Result<Vec<Vec<RelationHead>>, Error>;
+
+    /// How many live memories a space has.
+    async fn count_live(&mut self, space: &Space) -> Result<u64, Error>;
+
+    /// Inserts whole rows, with the images of those that are Running.
+    async fn insert_sagas(&mut self, rows: &[SagaRow]) -> Result<(), Error>;
+
+    /// Moves sagas, each guarded by its `from`; answers the offsets that moved, sorted.
+    async fn transition(&mut self, moves: &[Transition]) -> Result<Vec<u64>, Error>;
+
+    /// Whole rows of these offsets, with their images while they have not ended.
+    async fn sagas(&mut self, offsets: &[u64]) -> Result<Vec<SagaRow>, Error>;
+
+    /// Counts one more attempt of a saga that is run alone.
+    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error>;
+
+    /// Writes heads, each only over a lower version.
+    async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error>;
+
+    /// Writes relation heads, each only over a lower version.
+    async fn write_relations(&mut self, relations: &[RelationHeadWrite]) -> Result<(), Error>;
+
+    /// Sets the last access of live memories, forward only.
+    async fn touch(&mut self, memories: &[(Space, MemoryId)], at: Timestamp) -> Result<(), Error>;
+
+    /// Moves the watermark (never back) and remembers the record below it.
+    async fn advance(&mut self, watermark: u64, anchor: Option<Anchor>) -> Result<(), Error>;
+
+    /// Remembers that finish `number` ended these offsets, at this time. `number` is one more than
+    /// the partition's `finishes`.
+    async fn finished(&mut self, number: u64, offsets: &[u64], at: Timestamp) -> Result<(), Error>;
+
+    /// Remembers that outcomes up to this finish are published (never back).
+    async fn published(&mut self, finish: u64) -> Result<(), Error>;
+
+    /// Commits. `Indeterminate` when the answer was lost.
+    async fn commit(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// The durable state, as one shared thing.
+///
+/// Implementations MUST make a committed transaction durable before `commit` answers, and MUST
+/// isolate write transactions of one partition from each other as if they ran one by one.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// The newest epoch, if there is any.
+    async fn epoch(&self) -> Result<Option<EpochRow>, Error>;
+
+    /// Opens an epoch with its partitions; opening the same again changes nothing.
+    async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error>;
+
+    /// Takes the lease by compare-and-swap on the epoch that was read; keeps it when it is ours.
+    async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error>;
+
+    /// Opens a write transaction: locks the partition's row and checks the lease.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the lease is not held any more.
+    async fn transaction(&self, lease: &Lease) -> Result<Box<dyn Transaction>, Error>;
+
+    /// A partition's row, without a lock.
+    async fn partition(&self, partition: PartitionId) -> Result<PartitionRow, Error>;
+
+    /// Unfinished sagas of a partition with offset `>= from`, whole, in offset order, at most `limit`.
+    async fn unfinished(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<SagaRow>, Error>;
+
+    /// Ended sagas of the finishes after `after`, as `(finish, rows in offset order)`, in finish order,
+    /// at most about `limit` rows, whole finishes only.
+    async fn ended_after(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<SagaRow>)>, Error>;
+
+    /// One saga.
+    async fn saga(&self, position: Position) -> Result<Option<SagaRow>, Error>;
+
+    /// The row that holds a claim, i.e. the key of `[space, source, id]`, in this epoch.
+    async fn claimed(&self, epoch: u32, claim: Key) -> Result<Option<Position>, Error>;
+
+    /// Heads with their images, tombstones included, as far as there are any, in the order asked.
+    async fn heads(&self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error>;
+
+    /// Live heads of a space in id order, after `after`, at most `limit`.
+    async fn list(&self, space: &Space, after: Option<&MemoryId>, limit: usize) -> Result<Vec<Head>, Error>;
+
+    /// Live relations of a memory.
+    async fn relations_of(&self, space: &Space, id: &MemoryId) -> Result<Vec<RelationHead>, Error>;
+
+    /// The declaration of a space.
+    async fn declaration(&self, space: &Space) -> Result<Option<Declaration>, Error>;
+
+    /// Spaces in name order.
+    async fn spaces(&self) -> Result<Vec<Space>, Error>;
+
+    /// Positions of unfinished sagas of a space: `(position, keys)`, in log order, at most `limit`.
+    async fn unfinished_of(
+        &self,
+        space: &Space,
+        limit: usize,
+    ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error>;
+
+    /// Every head, tombstones included, by rising key after `after`, at most `limit`: for audit and rebuild.
+    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error>;
+
+    /// Every relation head, tombstones included, by rising key after `after`, at most `limit`.
+    async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error>;
+
+    /// Heads that finishes after `after` wrote in this partition, tombstones included, possibly more than
+    /// once, in chunks by finish: `(last finish of the chunk, heads)`; `None`: no more.
+    async fn heads_since(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<(u64, Vec<Head>)>, Error>;
+
+    /// Drops images to which neither a head nor an unfinished saga points, at most `limit`; how many.
+    async fn sweep_images(&self, limit: usize) -> Result<u64, Error>;
+
+    /// This ledger's own name, new for each ledger ever made: a checkpoint of another one is foreign.
+    async fn identity(&self) -> Result<String, Error>;
+}
+
+/// What a command means, decided from what the transaction has read. The saga room implements it.
+pub trait Decide: Send + Sync {
+    /// What must be read before `row` can be decided.
+    fn needs(&self, space: &Space, command: &crate::model::Command) -> Needs;
+
+    /// The after-images of a command, or its refusal. Pure: the same facts, the same decision.
+    fn decide(&self, request: &Request<'_>, facts: &Facts) -> Decision;
+}
+
+/// What must be read before a command can be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Memories.
+    pub memories: Vec<MemoryId>,
+    /// Relations.
+    pub relations: Vec<RelationKey>,
+    /// Relations by what they hang on.
+    pub relations_of: Vec<RelationsOf>,
+    /// Whether the number of live memories matters.
+    pub count: bool,
+}
+
+/// A command that is to be decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Where it stands.
+    pub position: Position,
+    /// Who asked.
+    pub header: &'a Header,
+    /// What is asked.
+    pub command: &'a crate::model::Command,
+    /// What the declaration said.
+    pub judgement: &'a Judgement,
+    /// Wall time of the start: for `expirytime` alone.
+    pub now: Timestamp,
+}
+
+/// What the transaction has read.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Heads by id, tombstones included.
+    pub memories: BTreeMap<(Space, MemoryId), Head>,
+    /// Relation heads, tombstones included.
+    pub relations: BTreeMap<RelationKey, RelationHead>,
+    /// Live relations by what they hang on.
+    pub relations_of: BTreeMap<RelationsOf, Vec<RelationHead>>,
+    /// Live memories of the space, with the creations of unfinished sagas, where it was asked for.
+    pub count: Option<u64>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Write these; if every store takes them, it will have ended so.
+    Run(Plan, Ending),
+    /// Nothing for any store: it ends now, so, after these touches.
+    Done(Plan, Ending),
+    /// Refused: it ends now, and nothing is written.
+    Refuse(Ending),
+}
