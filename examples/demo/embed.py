@@ -27,7 +27,8 @@ import os
 import pathlib
 import sys
 
-import numpy
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy loads; more threads would change the last bits from run to run
+import numpy  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 FILES = ("commands.jsonl", "relations.jsonl", "queries.jsonl")
@@ -140,11 +141,13 @@ def write():
 
 
 def fold(commands):
-    """Applies the commands to a dictionary, as the coordinator would: what is alive in the end, and what was deleted."""
+    """Applies the commands to a dictionary, in order, as the coordinator would, and fails on what it would refuse.
+
+    Returns the memories alive at the end (by id), the ids deleted and not put again, and the lines by type.
+    """
     seen, alive, deleted, relations, counts = {}, {}, set(), set(), collections.Counter()
 
     def apply(kind, data):
-        counts[kind] += 1
         if kind == "memory.put":
             alive[data["id"]] = data
             deleted.discard(data["id"])
@@ -177,6 +180,7 @@ def fold(commands):
             continue
         seen[command["id"]] = line
         assert command["space"] == "demo" and command["source"] == "/engraft/demo", command["id"]
+        counts[command["type"]] += 1
         apply(command["type"], command["data"])
     return alive, deleted, counts
 
