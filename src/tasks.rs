@@ -10,6 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    kill: CancellationToken,
 }
 
 impl Tasks {
@@ -26,7 +27,14 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        tokio::spawn(self.tracker.track_future(future))
+        let kill = self.kill.clone();
+        tokio::spawn(self.tracker.track_future(async move {
+            match kill.run_until_cancelled(future).await {
+                Some(output) => output,
+                // Killed: this task ends here, and whoever waits for it is killed as well.
+                None => std::future::pending().await,
+            }
+        }))
     }
 
     /// Starts a background task that is dropped, wherever it waits, when its owner stops. Never for a
@@ -54,6 +62,12 @@ impl Tasks {
 
     /// Tells every task to stop.
     pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Drops every task where it waits, as a killed process would. For the simulator alone.
+    pub fn kill(&self) {
+        self.kill.cancel();
         self.stop.cancel();
     }
 
