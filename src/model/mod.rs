@@ -19,6 +19,7 @@ pub mod relation;
 pub mod saga;
 pub mod space;
 pub mod time;
+pub mod token;
 pub mod version;
 
 pub use answer::Answer;
