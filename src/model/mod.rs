@@ -19,7 +19,6 @@ pub mod relation;
 pub mod saga;
 pub mod space;
 pub mod time;
-pub mod token;
 pub mod version;
 
 pub use answer::Answer;

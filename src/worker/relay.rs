@@ -11,7 +11,7 @@ use crate::{
     ledger::SagaRow,
     log::{DeadLetter, OutcomeEvent, ReadError},
     model::{Code, PartitionId},
-    saga::{backoff::Backoff, outcome::outcome_of},
+    saga::backoff::Backoff,
 };
 
 /// Rows read at once.
@@ -76,7 +76,7 @@ async fn publish(
 }
 
 fn event(ports: &Ports, partition: PartitionId, row: SagaRow) -> Option<OutcomeEvent> {
-    let mut outcome = outcome_of(partition, &row)?;
+    let mut outcome = row.outcome(partition)?;
     if planted(Bug::RandomOutcomeId) {
         outcome.token = ports.random.next_u64().to_string();
     }
