@@ -23,6 +23,7 @@ pub mod begin;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+pub mod outcome;
 pub mod sqlite;
 pub mod start;
 
