@@ -20,11 +20,14 @@
 //! first locks its partition's row and checks the lease on it.
 
 pub mod begin;
+pub mod compensate;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+pub mod outcome;
 pub mod sqlite;
 pub mod start;
+pub mod turn;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -224,6 +227,10 @@ pub struct RelationHead {
     pub version: Version,
     /// Its content; `None`: a tombstone.
     pub state: Option<Relation>,
+    /// The marker: [`Relation::hash`] of the content that the finish wrote; of a tombstone,
+    /// [`crate::model::memory::tombstone_hash`]. Stored beside the content and never derived from it
+    /// on the way out, so that audit sees content that changed by itself.
+    pub hash: Digest,
 }
 
 /// A head as finish writes it.

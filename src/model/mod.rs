@@ -19,6 +19,7 @@ pub mod relation;
 pub mod saga;
 pub mod space;
 pub mod time;
+pub mod token;
 pub mod version;
 
 pub use answer::Answer;
@@ -32,4 +33,5 @@ pub use relation::{Relation, RelationKey};
 pub use saga::State;
 pub use space::Declaration;
 pub use time::Timestamp;
+pub use token::Token;
 pub use version::{PartitionId, Phase, Position, Version};
