@@ -20,9 +20,12 @@
 //! first locks its partition's row and checks the lease on it.
 
 pub mod begin;
+#[cfg(test)]
+mod contract;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+mod sql;
 pub mod sqlite;
 pub mod start;
 
