@@ -35,7 +35,7 @@ CREATE TABLE space (
     n           INTEGER PRIMARY KEY,
     name        TEXT    NOT NULL UNIQUE,
     declaration TEXT,                           -- JSON; null: never declared
-    live        INTEGER NOT NULL DEFAULT 0      -- how many live heads it has
+    live        INTEGER                         -- how many live heads; null: nobody asked yet
 );
 
 -- How far a saga has come: the small part, which moves.

@@ -110,7 +110,10 @@ statements! {
     SPACE_NUMBERS = "SELECT name, n FROM space WHERE name IN list($1)";
     DECLARATIONS = "SELECT name, declaration FROM space WHERE name IN list($1) AND declaration IS NOT NULL";
     SPACES = "SELECT name FROM space WHERE declaration IS NOT NULL ORDER BY name";
-    COUNT_LIVE = "SELECT live FROM space WHERE name = $1";
+    COUNT_LIVE = "SELECT n, live FROM space WHERE name = $1";
+    START_COUNTING = "UPDATE space SET live = (SELECT count(*) FROM head \
+        WHERE head.space = space.n AND head.image IS NOT NULL) WHERE n = $1 RETURNING live";
+    COUNTED = "SELECT n FROM space WHERE n IN list($1) AND live IS NOT NULL";
 
     CLAIMS = "SELECT claim.key, claim.log_offset, record.body_hash, saga.state, record.ending \
         FROM claim JOIN saga ON saga.epoch = claim.epoch AND saga.partition = claim.partition \
@@ -127,6 +130,11 @@ statements! {
         FROM saga JOIN saga_record AS record ON record.n = saga.record \
         WHERE saga.space = (SELECT n FROM space WHERE name = $1) AND saga.state < 3 \
         ORDER BY saga.epoch, saga.partition, saga.log_offset LIMIT $2";
+    /// How many would move.
+    COUNT_MOVES = "SELECT count(*) FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($4) AND state = $3";
+    MOVE_ALL_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3";
     MOVE_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3 \
         RETURNING log_offset, record";
