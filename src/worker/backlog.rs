@@ -113,7 +113,6 @@ impl Backlog {
         self.held.offsets().collect()
     }
 
-
     /// The oldest unfinished saga.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.held.first()
