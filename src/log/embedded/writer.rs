@@ -47,10 +47,13 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
 type Reply<T> = oneshot::Sender<T>;
 
+/// One answer a record, in order.
+type Answers = Vec<Result<AppendedAt, AppendError>>;
+
 /// What a caller wants written, and where it waits.
 pub(super) enum Job {
     /// Records, each to the partition of its key.
-    Append { records: Vec<NewRecord>, reply: Reply<Vec<Result<AppendedAt, AppendError>>> },
+    Append { records: Vec<NewRecord>, reply: Reply<Answers> },
     /// Anything else; it comes to pass whole or not at all.
     Change { change: Change, reply: Reply<Result<(), String>> },
 }
@@ -95,7 +98,7 @@ struct NewRow {
 struct Commit {
     at: Timestamp,
     rows: Vec<NewRow>,
-    appends: Vec<(Vec<Result<AppendedAt, AppendError>>, Reply<Vec<Result<AppendedAt, AppendError>>>)>,
+    appends: Vec<(Answers, Reply<Answers>)>,
     changes: Vec<(Change, Reply<Result<(), String>>)>,
     /// By partition, as they will be.
     bounds: Vec<Bounds>,
