@@ -48,17 +48,15 @@ fn is_held(stored: &Stored, write: &Write) {
 }
 
 /// Round `round` of writes over the same hundred points: other vectors, fewer vectors, tombstones.
-fn round(round: u64) -> Vec<Write> {
-    let write = |n: u64| {
-        let (name, offset) = (format!("m-{n:03}"), round * 1000 + n);
+fn round(round: u32) -> Vec<Write> {
+    let write = |n: u32| {
+        let (name, offset) = (format!("m-{n:03}"), u64::from(round * 1000 + n));
         let values = [1.0 + n as f32, 1.0 + round as f32];
         match (n + round) % 4 {
             0 => tombstone(&name, offset),
             1 => dense(&name, offset, &values),
-            2 => {
-                put(&name, offset, memory(None, Some(sparse(&[(n as u32, 1.0), (500 + round as u32, 1.0)]))))
-            }
-            _ => put(&name, offset, memory(Some(&values), Some(sparse(&[(n as u32, values[1])])))),
+            2 => put(&name, offset, memory(None, Some(sparse(&[(n, 1.0), (500 + round, 1.0)])))),
+            _ => put(&name, offset, memory(Some(&values), Some(sparse(&[(n, values[1])])))),
         }
     };
     (0..100).map(write).collect()
@@ -151,7 +149,7 @@ async fn the_engines_log_is_cut_and_writes_go_on() {
     let store = EdgeVectors::open(folder.path(), options).expect("an index");
     for later in 1..20 {
         all_applied(&store, &round(later)).await;
-        store.checkpoint(&checkpoint(later)).await.expect("a checkpoint");
+        store.checkpoint(&checkpoint(u64::from(later))).await.expect("a checkpoint");
         let bytes = engine::log_bytes(&folder.path().join("2-cosine")).expect("a length");
         assert!(bytes <= options.log_bytes_max, "{bytes}");
     }
