@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Condition, Filter, Hit, Layout, Payload, Point, Query};
 use crate::model::{Sparse, space::Metric};
 
-/// Integers up to here are exact as `f64`.
-pub(super) const EXACT_INTEGER_MAX: i64 = 1 << 53;
+/// Below it in size, every integer is exact as `f64` and no other integer is equal to it.
+pub(super) const EXACT_INTEGER_MAX: u64 = 1 << 53;
 
 /// How near `point` is to `query`: similarity, or distance under euclid; `None` when it cannot be a
 /// hit: it lacks that vector, has another length, or shares no sparse term.
@@ -39,7 +39,6 @@ pub fn reaches(score: f32, min_score: Option<f32>, distance: bool) -> bool {
 }
 
 /// Best first; equal scores by id, so that the same question gives the same answer.
-#[must_use]
 pub fn best_first(distance: bool) -> impl Fn(&Hit, &Hit) -> Ordering {
     move |a, b| {
         let rising = a.score.total_cmp(&b.score);
@@ -94,7 +93,9 @@ fn equal(wanted: &Value, held: &Value) -> bool {
     match (wanted, held) {
         (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => a == b,
-            (Some(whole), None) => whole.abs() <= EXACT_INTEGER_MAX && b.as_f64() == Some(whole as f64),
+            (Some(whole), None) => {
+                whole.unsigned_abs() < EXACT_INTEGER_MAX && b.as_f64() == Some(whole as f64)
+            }
             _ => a.as_f64() == b.as_f64(),
         },
         (Value::String(_) | Value::Bool(_), _) => wanted == held,
@@ -103,6 +104,7 @@ fn equal(wanted: &Value, held: &Value) -> bool {
 }
 
 /// Sums in `f64`, so that the order of addition does not show in the `f32` result.
+#[expect(clippy::cast_possible_truncation, reason = "a score is an `f32`; rounding it is meant")]
 fn nearness(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
     let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
     let dot = || pairs().map(|(a, b)| a * b).sum::<f64>();
@@ -119,6 +121,7 @@ fn nearness(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The inner product of two sparse vectors; `None` when they share no term.
+#[expect(clippy::cast_possible_truncation, reason = "a score is an `f32`; rounding it is meant")]
 fn shared_terms(a: &Sparse, b: &Sparse) -> Option<f32> {
     let mut sum = None;
     for (index, value) in a.indices.iter().zip(&*a.values) {

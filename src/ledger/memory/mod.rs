@@ -94,6 +94,7 @@ impl Ledger for MemoryLedger {
         if row.nonce != nonce || planted(Bug::BlindLease) {
             row.nonce = nonce;
             row.lease_epoch += 1;
+            row.unproven += 1;
         }
         Ok(Lease { partition, nonce, epoch: row.lease_epoch })
     }
@@ -245,4 +246,12 @@ impl Ledger for MemoryLedger {
 fn beyond(after: Option<Key>) -> (std::ops::Bound<Key>, std::ops::Bound<Key>) {
     use std::ops::Bound::{Excluded, Unbounded};
     (after.map_or(Unbounded, Excluded), Unbounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryLedger;
+    use crate::ledger::contract;
+
+    contract::suite!(async { (MemoryLedger::new("memory"), ()) });
 }
