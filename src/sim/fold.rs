@@ -214,6 +214,10 @@ impl Fold {
                 return;
             }
         }
+        if row.state == State::Failed && code == Some(Code::Poison) && row.attempts > 3 {
+            // It was there each time that its owner died: set aside, before anything was sent.
+            return;
+        }
         match row.state {
             State::Committed => space.commit(position, changes),
             State::Compensated => {
