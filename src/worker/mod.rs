@@ -142,6 +142,11 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
         };
         match assignment {
             Some(Assignment::Assigned(partition)) => {
+                // A group that was slow to revoke may assign again what is still owned. Two owners of
+                // one process share its nonce, hence its lease: nothing would fence one from the other.
+                if let Some(owner) = owners.remove(&partition) {
+                    let_go(partition, owner).await;
+                }
                 let revoked = CancellationToken::new();
                 let owner = owner::Owner {
                     partition: PartitionId { epoch: epoch.epoch, partition },
