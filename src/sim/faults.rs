@@ -183,11 +183,6 @@ impl Faults {
         fires
     }
 
-    /// The rate drawn for this fault.
-    pub(super) fn rate(&self, fault: Fault) -> f64 {
-        self.rates.get(fault.index()).copied().unwrap_or(0.0)
-    }
-
     /// Counts one that happened by other means.
     pub(super) fn count(&self, fault: Fault) {
         if let Some(fired) = self.fired.get(fault.index()) {
