@@ -342,7 +342,9 @@ impl SimulatedTransaction {
         let inserted = |state| {
             self.effects.iter().any(|effect| matches!(effect, Effect::Inserted(_, row) if row.state == state))
         };
-        let moved = |state| self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state));
+        let moved = |state| {
+            self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state))
+        };
         let all = [
             (inserted(State::Pending), Boundary::Pending),
             (inserted(State::Running) || moved(State::Running), Boundary::Running),
@@ -505,7 +507,8 @@ impl Server {
             let mut effects = self.effects.clone();
             let row = self.ledger.partition(self.partition).await?;
             effects.push(Effect::Watermark(row.watermark));
-            self.link.event(format_args!("ledger: committed {} effects", self.effects.len()));
+            let told: Vec<String> = self.effects.iter().filter_map(Effect::told).collect();
+            self.link.event(format_args!("ledger: committed on {}: {}", self.partition, told.join(", ")));
             self.monitor.committed(self.partition, effects);
         }
         answer
