@@ -46,17 +46,6 @@ pub(super) enum Effect {
     Watermark(u64),
 }
 
-impl Effect {
-    /// What a trace says of it.
-    pub(super) fn told(&self) -> Option<String> {
-        match self {
-            Self::Inserted(offset, row) => Some(format!("{offset} {}", row.state.as_str())),
-            Self::Moved(offset, from, to) => Some(format!("{offset} {}>{}", from.as_str(), to.as_str())),
-            Self::Watermark(_) => None,
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Seen {
     watermark: u64,

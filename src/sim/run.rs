@@ -13,7 +13,7 @@ use crate::{
     invariant::Invariant,
     ledger::memory::MemoryLedger,
     log::{CommandLog, Partitioner, Record, envelope::Routing, memory::MemoryLog},
-    model::PartitionId,
+    model::{Code, PartitionId},
     random::Random,
     vector::memory::MemoryVectors,
 };
@@ -39,6 +39,9 @@ const REST_MS_MAX: u64 = 180_000;
 const LOAD_MS_MAX: u64 = 60_000;
 /// The epoch of a run's log.
 const EPOCH: u32 = 1;
+
+/// How many commands of each type ended with each code.
+type Endings = BTreeMap<(String, Code), u64>;
 
 /// Streams of a seed that are not faults'.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +95,7 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     let resting = rest(&servers, &cluster).await;
     world.stop();
     cluster.stop_all();
-    let violations = judge(&servers, &reads, options, resting).await;
+    let (violations, endings) = judge(&servers, &reads, options, resting).await;
     for violation in &violations {
         let what = format_args!("{}: {}", violation.invariant, violation.sentence);
         network.trace.event(&"violation", what);
@@ -106,6 +109,7 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
         virtual_ms: network.trace.elapsed_ms(),
         fired: network.faults.counts(),
         boundaries: network.boundaries.counts(),
+        endings,
         lines: network.trace.lines(),
     }
 }
@@ -223,13 +227,19 @@ async fn judge(
     reads: &Reads,
     options: &Options,
     resting: Option<Violation>,
-) -> Vec<Violation> {
+) -> (Vec<Violation>, Endings) {
     let mut violations = servers.monitor.violations();
     violations.extend(resting);
+    let mut endings = Endings::new();
     let (records, ends) = read_log(servers).await;
     let partitions = partitions(servers);
     match check::read_ledger(&*servers.ledger, &records, &partitions).await {
         Ok((rows, watermarks, heads, relations)) => {
+            for row in rows.values() {
+                let kind = row.header.as_ref().map_or("unreadable", |header| header.kind.as_str());
+                let code = row.ending.as_ref().map_or(Code::Malformed, |ending| ending.code);
+                *endings.entry((kind.to_owned(), code)).or_default() += 1;
+            }
             let registers = match &reads.graph {
                 Some(graph) => Some(check::read_registers(&**graph).await),
                 None => None,
@@ -256,7 +266,7 @@ async fn judge(
         }
         Err(error) => violations.push(Violation { invariant: Invariant::I4, sentence: error }),
     }
-    violations
+    (violations, endings)
 }
 
 async fn read_log(servers: &Servers) -> (Vec<Record>, BTreeMap<PartitionId, u64>) {

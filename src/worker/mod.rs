@@ -141,6 +141,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             }
         };
         match assignment {
+            // A group that was slow to revoke may assign again what is still owned.
             Some(Assignment::Assigned(partition)) if owners.contains_key(&partition) => {}
             Some(Assignment::Assigned(partition)) => {
                 let revoked = CancellationToken::new();
