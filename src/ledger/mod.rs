@@ -72,7 +72,8 @@ pub enum Error {
 pub struct Lease {
     /// The partition.
     pub partition: PartitionId,
-    /// The owner's own random number, new at every start of a process.
+    /// The owner's own random number: the high half new at every start of a process, the low half at
+    /// every tenure.
     pub nonce: u128,
     /// Rises with every change of owner.
     pub epoch: u64,
@@ -405,8 +406,11 @@ pub trait Ledger: Send + Sync {
     /// Opens an epoch with its partitions; opening the same again changes nothing.
     async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error>;
 
-    /// Takes the lease by compare-and-swap on the epoch that was read, counting one more unproven
-    /// owner; keeps it when it is ours.
+    /// Takes the lease by compare-and-swap on the epoch that was read; keeps it when it is ours. Waits
+    /// for a transaction that is open on the partition, whoever opened it.
+    ///
+    /// The nonce's high half names a process, its low half one tenure of it. A change of process counts
+    /// one more unproven owner.
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error>;
 
     /// Opens a write transaction: locks the partition's row and checks the lease.

@@ -4,12 +4,14 @@
 //! when one kind did not fire, or one boundary was never passed.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
 use super::{Boundary, Fault, Options, SeedReport, run};
+use crate::model::Code;
 
 /// From so many seeds on, every kind of fault must have fired.
 const COVERAGE_SEEDS: u64 = 100;
@@ -33,6 +35,8 @@ pub struct CampaignReport {
     pub fired: Vec<u64>,
     /// Passes and strikes of each boundary.
     pub boundaries: Vec<(u64, u64)>,
+    /// How many commands of each type ended with each code.
+    pub endings: BTreeMap<(String, Code), u64>,
     /// Events of all seeds.
     pub events: u64,
     /// Virtual time of all seeds, in milliseconds.
@@ -49,6 +53,9 @@ impl CampaignReport {
         self.fired.iter_mut().zip(&report.fired).for_each(|(sum, fired)| *sum += fired);
         for (sum, counts) in self.boundaries.iter_mut().zip(&report.boundaries) {
             *sum = (sum.0 + counts.0, sum.1 + counts.1);
+        }
+        for (ending, count) in &report.endings {
+            *self.endings.entry(ending.clone()).or_default() += count;
         }
         if !report.violations.is_empty() {
             self.failed += 1;
@@ -69,6 +76,9 @@ impl CampaignReport {
         self.fired.iter_mut().zip(&other.fired).for_each(|(sum, fired)| *sum += fired);
         for (sum, counts) in self.boundaries.iter_mut().zip(&other.boundaries) {
             *sum = (sum.0 + counts.0, sum.1 + counts.1);
+        }
+        for (ending, count) in other.endings {
+            *self.endings.entry(ending).or_default() += count;
         }
         self.failures.extend(failures);
         self.failures.sort_by_key(|failure| failure.seed);
@@ -124,6 +134,9 @@ impl CampaignReport {
         for (boundary, (passes, strikes)) in Boundary::ALL.iter().zip(&self.boundaries) {
             line(format_args!("  {:<28} {passes:>8} passes {strikes:>6} strikes\n", boundary.name()));
         }
+        for ((kind, code), count) in &self.endings {
+            line(format_args!("  {kind:<36} {:<28} {count:>8}\n", code.as_str()));
+        }
         for fault in self.silent() {
             line(format_args!("  never fired: {}\n", fault.name()));
         }
@@ -132,7 +145,10 @@ impl CampaignReport {
         }
         for failure in &self.failures {
             for violation in failure.violations.iter().take(3) {
-                line(format_args!("  seed {}: {}: {}\n", failure.seed, violation.invariant, violation.sentence));
+                line(format_args!(
+                    "  seed {}: {}: {}\n",
+                    failure.seed, violation.invariant, violation.sentence
+                ));
             }
         }
         text
@@ -159,7 +175,9 @@ pub fn campaign(from: u64, seeds: u64, options: &Options, progress: impl Fn(u64)
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         for thread in threads {
-            whole.merge(thread.join().expect("a seed that panics is a bug of the simulator or of an assertion"));
+            whole.merge(
+                thread.join().expect("a seed that panics is a bug of the simulator or of an assertion"),
+            );
         }
     });
     whole

@@ -129,11 +129,17 @@ impl Fold {
     }
 
     fn must_fail(&mut self, position: Position, row: &SagaRow, code: Code, why: &str) {
+        if is_poison(row) {
+            return;
+        }
         let ended = row.ending.as_ref().map(|ending| (ending.verdict, ending.code));
         if row.state != State::Failed || ended != Some((Verdict::Failed, code)) {
             self.violate(
                 Invariant::I3,
-                format!("saga {position} must have failed with `{code}`, since {why}; it is {:?}, {ended:?}", row.state),
+                format!(
+                    "saga {position} must have failed with `{code}`, since {why}; it is {:?}, {ended:?}",
+                    row.state
+                ),
             );
         }
     }
@@ -192,10 +198,15 @@ impl Fold {
             }
         }
         let judgement = space.declaration.fold(command);
+        if (row.state, code) == (State::Failed, Some(Code::Poison)) && row.attempts > 3 {
+            // Its owners kept dying, and it was the one that they were at: set aside, rightly or not.
+            return;
+        }
         if let Some(first) = judgement.refused.first() {
             return self.must_fail(position, row, first.code, "its space's declaration refuses it");
         }
-        let terms = Terms { now: header.time, version: position.version(Phase::Forward), text: judgement.text };
+        let terms =
+            Terms { now: header.time, version: position.version(Phase::Forward), text: judgement.text };
         let before = space.live();
         let predicted = changes(&before, command, terms);
         let stands = before.memories.len() as u64;
@@ -214,10 +225,13 @@ impl Fold {
                 return;
             }
         }
+        if is_poison(row) {
+            return;
+        }
         match row.state {
             State::Committed => space.commit(position, changes),
             State::Compensated => {
-                if changes.is_empty() || !((witness.was_refused)(position) || row.attempts >= 3) {
+                if changes.is_empty() || !((witness.was_refused)(position) || row.attempts > ATTEMPTS_MAX) {
                     self.violate(
                         Invariant::I3,
                         format!("saga {position} was undone, although no store refused anything of it"),
@@ -300,6 +314,15 @@ fn growth(changes: &Changes, before: &Records) -> i64 {
         i64::from(after.is_some()) - i64::from(before.memories.contains_key(id))
     };
     changes.memories.iter().map(one).sum()
+}
+
+/// So many attempts alone may kill their owners before a saga is set aside.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Whether it was set aside before anything was sent: it was there each time that its owner died.
+fn is_poison(row: &SagaRow) -> bool {
+    let code = row.ending.as_ref().map(|ending| ending.code);
+    row.state == State::Failed && code == Some(Code::Poison) && row.attempts > ATTEMPTS_MAX
 }
 
 enum Expiry {

@@ -342,7 +342,9 @@ impl SimulatedTransaction {
         let inserted = |state| {
             self.effects.iter().any(|effect| matches!(effect, Effect::Inserted(_, row) if row.state == state))
         };
-        let moved = |state| self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state));
+        let moved = |state| {
+            self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state))
+        };
         let all = [
             (inserted(State::Pending), Boundary::Pending),
             (inserted(State::Running) || moved(State::Running), Boundary::Running),
@@ -486,6 +488,16 @@ impl Transaction for SimulatedTransaction {
     }
 }
 
+/// What a transaction did, in short: `+` a row, `>` a move, `w` the watermark.
+fn summary(effects: &[Effect]) -> String {
+    let one = |effect: &Effect| match effect {
+        Effect::Inserted(offset, row) => format!("+{offset} {}", row.state.as_str()),
+        Effect::Moved(offset, _, to) => format!(">{offset} {}", to.as_str()),
+        Effect::Watermark(watermark) => format!("w{watermark}"),
+    };
+    effects.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// The server's part of a commit.
 struct Server {
     inner: Mutex<Option<Box<dyn Transaction>>>,
@@ -505,7 +517,7 @@ impl Server {
             let mut effects = self.effects.clone();
             let row = self.ledger.partition(self.partition).await?;
             effects.push(Effect::Watermark(row.watermark));
-            self.link.event(format_args!("ledger: committed {} effects", self.effects.len()));
+            self.link.event(format_args!("ledger: committed on {}: {}", self.partition, summary(&effects)));
             self.monitor.committed(self.partition, effects);
         }
         answer

@@ -34,7 +34,9 @@ mod stores;
 mod trace;
 mod workload;
 
-use crate::{invariant::Invariant, random::Random};
+use std::collections::BTreeMap;
+
+use crate::{invariant::Invariant, model::Code, random::Random};
 
 pub use boundary::{Action, Boundary, Strike};
 pub use campaign::{CampaignReport, campaign};
@@ -101,6 +103,8 @@ pub struct SeedReport {
     pub fired: Counts,
     /// Passes and strikes of each boundary, in the order of [`Boundary::ALL`].
     pub boundaries: Vec<(u64, u64)>,
+    /// How many commands of each type ended with each code: what the run was made of.
+    pub endings: BTreeMap<(String, Code), u64>,
     /// The events as text, if they were kept.
     pub lines: Vec<String>,
 }
@@ -115,4 +119,57 @@ pub fn run(seed: u64, options: &Options) -> SeedReport {
 #[must_use]
 pub fn trace(seed: u64, options: &Options) -> SeedReport {
     run(seed, &Options { keep_trace: true, ..options.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_events() {
+        for seed in 0..40 {
+            let (first, again) = (run(seed, &Options::default()), run(seed, &Options::default()));
+            assert_eq!((first.hash, first.events), (again.hash, again.events), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn another_seed_gives_other_events() {
+        assert_ne!(run(1, &Options::default()).hash, run(2, &Options::default()).hash);
+    }
+
+    #[test]
+    fn a_checker_that_is_told_something_false_fails_every_seed() {
+        let options = Options { canary: true, ..Options::default() };
+        let report = campaign(0, 10, &options, |_| ());
+        assert_eq!(report.failed, 10, "{}", report.render());
+    }
+
+    #[test]
+    fn five_hundred_seeds_keep_every_promise() {
+        let report = campaign(0, 500, &Options::default(), |_| ());
+        assert!(report.is_clean(), "{}", report.render());
+    }
+
+    #[test]
+    fn seeds_that_ever_found_a_bug_stay_clean() {
+        for line in include_str!("corpus/seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+            let Some(seed) = line.split_whitespace().next().and_then(|seed| seed.parse().ok()) else {
+                continue;
+            };
+            let report = run(seed, &Options::default());
+            assert!(report.violations.is_empty(), "seed {seed}: {:?}", report.violations);
+        }
+    }
+
+    #[cfg(feature = "bugs")]
+    #[test]
+    fn the_plainest_bugs_are_caught_at_once() {
+        use crate::fault::Bug;
+        let planted =
+            [Bug::NoFence, Bug::NoDedupe, Bug::NoKeyOrder, Bug::AckBeforeDurable].map(|bug| vec![bug]);
+        for report in bugs::hunt_all(planted.to_vec(), 200, &Options::default(), |_| ()) {
+            assert!(report.seeds.is_some(), "{}", report.render());
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     invariant::Invariant,
     ledger::memory::MemoryLedger,
     log::{CommandLog, Partitioner, Record, envelope::Routing, memory::MemoryLog},
-    model::PartitionId,
+    model::{Code, PartitionId},
     random::Random,
     vector::memory::MemoryVectors,
 };
@@ -39,6 +39,9 @@ const REST_MS_MAX: u64 = 180_000;
 const LOAD_MS_MAX: u64 = 60_000;
 /// The epoch of a run's log.
 const EPOCH: u32 = 1;
+
+/// How many commands of each type ended with each code.
+type Endings = BTreeMap<(String, Code), u64>;
 
 /// Streams of a seed that are not faults'.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +78,8 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     (0..servers.shape.nodes).for_each(|_| cluster.start());
     drop(world.spawn_until_stopped(Arc::clone(&cluster).harass()));
 
-    let producers: Vec<_> = (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
+    let producers: Vec<_> =
+        (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
     let load = async {
         for producer in producers {
             // A producer neither panics nor is cancelled before the end of the run.
@@ -91,7 +95,7 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     let resting = rest(&servers, &cluster).await;
     world.stop();
     cluster.stop_all();
-    let violations = judge(&servers, &reads, options, resting).await;
+    let (violations, endings) = judge(&servers, &reads, options, resting).await;
     for violation in &violations {
         let what = format_args!("{}: {}", violation.invariant, violation.sentence);
         network.trace.event(&"violation", what);
@@ -105,6 +109,7 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
         virtual_ms: network.trace.elapsed_ms(),
         fired: network.faults.counts(),
         boundaries: network.boundaries.counts(),
+        endings,
         lines: network.trace.lines(),
     }
 }
@@ -188,9 +193,14 @@ async fn unrest(servers: &Servers) -> Option<String> {
             return Some("no node has opened the epoch".to_owned());
         };
         if last.is_some_and(|last| row.watermark <= last) {
-            return Some(format!("the watermark of {partition} is {}, and the log ends at {end}", row.watermark));
+            return Some(format!(
+                "the watermark of {partition} is {}, and the log ends at {end}",
+                row.watermark
+            ));
         }
-        if let Some(row) = servers.ledger.unfinished(partition, 0, 1).await.ok().and_then(|rows| rows.into_iter().next()) {
+        if let Some(row) =
+            servers.ledger.unfinished(partition, 0, 1).await.ok().and_then(|rows| rows.into_iter().next())
+        {
             return Some(format!("saga {} is still {:?}", partition.at(row.offset), row.state));
         }
         if row.published < row.finishes {
@@ -212,13 +222,24 @@ async fn last_record(servers: &Servers, partition: PartitionId, end: u64) -> Opt
     None
 }
 
-async fn judge(servers: &Servers, reads: &Reads, options: &Options, resting: Option<Violation>) -> Vec<Violation> {
+async fn judge(
+    servers: &Servers,
+    reads: &Reads,
+    options: &Options,
+    resting: Option<Violation>,
+) -> (Vec<Violation>, Endings) {
     let mut violations = servers.monitor.violations();
     violations.extend(resting);
+    let mut endings = Endings::new();
     let (records, ends) = read_log(servers).await;
     let partitions = partitions(servers);
     match check::read_ledger(&*servers.ledger, &records, &partitions).await {
         Ok((rows, watermarks, heads, relations)) => {
+            for row in rows.values() {
+                let kind = row.header.as_ref().map_or("unreadable", |header| header.kind.as_str());
+                let code = row.ending.as_ref().map_or(Code::Malformed, |ending| ending.code);
+                *endings.entry((kind.to_owned(), code)).or_default() += 1;
+            }
             let registers = match &reads.graph {
                 Some(graph) => Some(check::read_registers(&**graph).await),
                 None => None,
@@ -239,12 +260,13 @@ async fn judge(servers: &Servers, reads: &Reads, options: &Options, resting: Opt
                 // Told that the last record was never there, the fold must contradict the stores.
                 rest.rows.clear();
             }
-            let routing = Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
+            let routing =
+                Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
             violations.extend(check::check(&rest, &servers.monitor, routing));
         }
         Err(error) => violations.push(Violation { invariant: Invariant::I4, sentence: error }),
     }
-    violations
+    (violations, endings)
 }
 
 async fn read_log(servers: &Servers) -> (Vec<Record>, BTreeMap<PartitionId, u64>) {

@@ -70,7 +70,7 @@ impl Shape {
             memories: 2 + random.below(8),
             producers: 1 + random.below(3),
             commands: 20 + random.below(50),
-            pause_ms_max: [2, 20, 100, 400][random.below(4) as usize % 4],
+            pause_ms_max: pick(random, &[10, 60, 200, 600]) as u64,
             nodes: if embedded { 1 } else { 1 + small(random, 3) },
             graph: random.chance(0.5),
             embedded,
@@ -93,7 +93,10 @@ impl Shape {
             graph,
             embedded: false,
             weights: Vec::new(),
-            options: worker::Options { backoff_max: Duration::from_millis(500), ..worker::Options::default() },
+            options: worker::Options {
+                backoff_max: Duration::from_millis(500),
+                ..worker::Options::default()
+            },
             script: Some(script),
         }
     }

@@ -124,7 +124,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     let recovered = checkpoint::bring_up_to_date(&ports, &epoch).await?;
     tracing::info!(?recovered, "the vector store is up to date");
     let mut membership = ports.log.join().await?;
-    let nonce = ports.random.nonce();
+    let process = ports.random.next_u64().max(1);
     let mut owners: BTreeMap<u32, (CancellationToken, tokio::task::JoinHandle<()>)> = BTreeMap::new();
     let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
     loop {
@@ -141,15 +141,18 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             }
         };
         match assignment {
+            // A group that was slow to revoke may assign again what is still owned.
+            Some(Assignment::Assigned(partition)) if owners.contains_key(&partition) => {}
             Some(Assignment::Assigned(partition)) => {
                 let revoked = CancellationToken::new();
                 let owner = owner::Owner {
                     partition: PartitionId { epoch: epoch.epoch, partition },
-                    nonce,
+                    process,
                     ports: ports.clone(),
                     options: options.clone(),
                     board: ports.board.clone(),
                     tasks: tasks.clone(),
+                    attempted: Arc::default(),
                     revoked: revoked.clone(),
                 };
                 owners.insert(partition, (revoked, tasks.spawn(owner.run())));

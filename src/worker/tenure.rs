@@ -94,7 +94,7 @@ pub(super) struct Tenure<'a> {
 impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
-        let lease = ports.ledger.acquire(owner.partition, owner.nonce).await?;
+        let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
         let row = ports.ledger.partition(owner.partition).await?;
         match checks::compare(&*ports.log, &*ports.outcomes, owner.partition, &row).await {
             Compared::Agree => {}
