@@ -156,7 +156,7 @@ impl<'a> Tenure<'a> {
             self.executor.run(batch.to_vec(), true);
         }
         self.resume_undos(back).await?;
-        self.tell();
+        self.tell(Duration::ZERO);
         Ok(())
     }
 
@@ -173,8 +173,9 @@ impl<'a> Tenure<'a> {
 
     async fn turns(&mut self) -> Result<(), Interruption> {
         while let Some(work) = self.gather().await? {
+            let started = tokio::time::Instant::now();
             self.turn(work).await?;
-            self.tell();
+            self.tell(started.elapsed());
         }
         self.drain().await
     }
@@ -359,7 +360,7 @@ impl<'a> Tenure<'a> {
         }
     }
 
-    fn tell(&self) {
+    fn tell(&self, turn: Duration) {
         self.owner.board.update(self.owner.partition.partition, |status| {
             status.state = PartitionState::Working;
             status.reason = None;
@@ -368,6 +369,8 @@ impl<'a> Tenure<'a> {
             status.running = self.backlog.running_count() as u64;
             status.oldest_unfinished = self.backlog.oldest();
             status.finishes = *self.finishes.borrow();
+            status.turns += 1;
+            status.turns_micros += u64::try_from(turn.as_micros()).unwrap_or(u64::MAX);
         });
     }
 
@@ -409,8 +412,11 @@ fn spawn_relay(owner: &Owner, published: u64, finishes: watch::Receiver<u64>, ma
 fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Batch>) {
     let (ports, options, backoff) = (owner.ports.clone(), owner.options.clone(), owner.backoff());
     let partition = (owner.partition.epoch, owner.partition.partition);
+    let board = owner.board.clone();
     owner.tasks.spawn(async move {
         let count = options.batch_count_max;
-        intake::run(&*ports.log, partition, watermark, count, options.limits, backoff, records).await;
+        let decoded = |micros| board.update(partition.1, |status| status.decode_micros += micros);
+        intake::run(&*ports.log, partition, watermark, (count, options.limits), backoff, records, decoded)
+            .await;
     });
 }
