@@ -15,6 +15,8 @@ use std::{
     },
 };
 
+use crate::model::Version;
+
 /// Every failpoint, in the order in which a command passes them. The names are API.
 pub const FAILPOINTS: [&str; 9] = [
     "begin.sent",
@@ -203,6 +205,18 @@ pub fn planted(bug: Bug) -> bool {
 
 #[cfg(feature = "bugs")]
 pub use plant::with_planted;
+
+/// What the fence of an in-memory store compares: the versions as they are, or what a planted bug
+/// takes them for.
+#[must_use]
+pub fn compared(held: Option<Version>, offered: Version) -> (Option<Version>, Version) {
+    let blurred = |version: Version| Version {
+        epoch: if planted(Bug::FenceIgnoresEpoch) { 0 } else { version.epoch },
+        sequence: if planted(Bug::FenceIgnoresPhase) { version.offset() * 4 } else { version.sequence },
+    };
+    let held = held.filter(|_| !planted(Bug::NoFence));
+    (held.map(blurred), blurred(offered))
+}
 
 #[cfg(feature = "bugs")]
 mod plant {

@@ -10,6 +10,7 @@
 pub mod contract;
 pub mod heads;
 pub mod memory;
+mod walk;
 
 use std::sync::Arc;
 

@@ -20,6 +20,17 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The fence itself: what a store that holds `held` answers to a write at `offered` without
+    /// applying it. `None`: it must be applied.
+    #[must_use]
+    pub fn fenced(held: Option<Version>, offered: Version) -> Option<Self> {
+        match held {
+            Some(held) if held == offered => Some(Self::Same),
+            Some(held) if held > offered => Some(Self::Superseded(held)),
+            _ => None,
+        }
+    }
+
     /// Whether the store is known to hold this version or a higher one.
     #[must_use]
     pub fn is_held(&self) -> bool {

@@ -13,6 +13,7 @@
 pub mod contract;
 #[cfg(feature = "edge")]
 pub mod edge;
+pub mod exact;
 pub mod memory;
 pub mod text;
 
@@ -21,7 +22,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use crate::model::{
-    Answer, Digest, Key, Memory, MemoryId, PartitionId, Space, Sparse, Version, conflict::memory_key,
+    Answer, Digest, Key, Memory, MemoryId, PartitionId, Space, Sparse, Version, answer::Reason,
+    conflict::memory_key, space::Metric,
 };
 
 pub use crate::model::space::Layout;
@@ -50,11 +52,46 @@ impl Write {
         memory_key(&self.space, &self.id)
     }
 
+    /// Why no vector store can ever take this write; `None`: nothing speaks against it. Every backend
+    /// asks this first, so that all refuse the same.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Reason> {
+        let memory = self.live()?;
+        let dense = memory.dense.as_deref().and_then(|dense| refused_dense(dense, self.layout));
+        dense.or_else(|| memory.sparse.as_ref().and_then(refused_sparse))
+    }
+
     /// The memory, when the point is to be live.
     #[must_use]
     pub fn live(&self) -> Option<&Arc<Memory>> {
         self.after.as_ref().filter(|memory| memory.needs_vector_store())
     }
+}
+
+fn refused_dense(dense: &[f32], layout: Layout) -> Option<Reason> {
+    match layout.dimension {
+        Some(dimension) if dimension as usize != dense.len() => {
+            let detail = format!("the vector has {} values, but its space's have {dimension}", dense.len());
+            Some(Reason::new("dimension_mismatch", detail))
+        }
+        _ if dense.is_empty() => Some(Reason::new("dimension_mismatch", "the vector has no values")),
+        _ if !dense.iter().all(|value| value.is_finite()) => {
+            Some(Reason::new("not_finite", "the vector holds a value that is not a finite number"))
+        }
+        _ if layout.metric == Metric::Cosine && dense.iter().all(|value| *value == 0.0) => {
+            Some(Reason::new("zero_vector", "the vector is zero, which has no angle to any other"))
+        }
+        _ => None,
+    }
+}
+
+fn refused_sparse(sparse: &Sparse) -> Option<Reason> {
+    if sparse.indices.len() != sparse.values.len() || !sparse.indices.is_sorted_by(|a, b| a < b) {
+        return Some(Reason::new("bad_sparse", "a sparse vector needs rising indices, one value each"));
+    }
+    let finite = sparse.values.iter().all(|value| value.is_finite());
+    (!finite)
+        .then(|| Reason::new("not_finite", "the sparse vector holds a value that is not a finite number"))
 }
 
 /// What a store holds for one point, read from the store itself.
