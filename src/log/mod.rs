@@ -13,9 +13,9 @@
 //!
 //! This room decodes records ([`envelope`]) but judges nothing that needs state.
 
+pub mod contract;
 pub mod embedded;
 pub mod envelope;
-#[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod memory;
 pub mod partitioner;
