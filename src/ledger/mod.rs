@@ -225,6 +225,10 @@ pub struct RelationHead {
     pub version: Version,
     /// Its content; `None`: a tombstone.
     pub state: Option<Relation>,
+    /// The marker: [`Relation::hash`] of the content that the finish wrote; of a tombstone,
+    /// [`crate::model::memory::tombstone_hash`]. Stored beside the content and never derived from it
+    /// on the way out, so that audit sees content that changed by itself.
+    pub hash: Digest,
 }
 
 /// A head as finish writes it.
