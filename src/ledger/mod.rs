@@ -20,12 +20,13 @@
 //! first locks its partition's row and checks the lease on it.
 
 pub mod begin;
+pub mod compensate;
 pub mod finish;
 pub mod keys;
 pub mod memory;
-pub mod outcome;
 pub mod sqlite;
 pub mod start;
+pub mod turn;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,0 +1,142 @@
+//! A turn: one write transaction of a partition's owner, doing everything that is ready.
+//!
+//! The order inside a turn is fixed, and each step stands in a file of its own:
+//! [`finish`](super::finish) ends what the stores have acknowledged and frees its keys,
+//! [`compensate`](super::compensate) turns back what a store refused, [`start`](super::start) decides
+//! what waited, [`begin`](super::begin) inboxes what has arrived. Whatever ends in a turn ends under
+//! one finish number.
+//!
+//! The caller frees keys as the steps say so; when the commit's answer is lost, it must forget what
+//! it holds and read the ledger again.
+
+use super::{Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, Transaction};
+use crate::model::{MemoryId, RelationKey, Space, Timestamp, conflict::ConflictKey};
+
+/// An open turn. Dropped without [`Turn::commit`], it has done nothing.
+pub struct Turn<'a> {
+    pub(super) lease: Lease,
+    pub(super) transaction: Box<dyn Transaction>,
+    pub(super) decide: &'a dyn Decide,
+    /// Wall time of this turn: when what ends in it ended.
+    pub(super) now: Timestamp,
+    /// Offsets that ended in this turn.
+    pub(super) ended: Vec<u64>,
+    /// Only for a planted bug: heads that were read before earlier sagas had ended.
+    pub(super) read_ahead: Option<Facts>,
+}
+
+impl<'a> Turn<'a> {
+    /// Locks the partition and checks the lease.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the lease is not held any more.
+    pub async fn open(
+        ledger: &dyn Ledger,
+        lease: Lease,
+        decide: &'a dyn Decide,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let transaction = ledger.transaction(&lease).await?;
+        Ok(Self { lease, transaction, decide, now, ended: Vec::new(), read_ahead: None })
+    }
+
+    /// The finish number of whatever ends in this turn.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.transaction.partition().finishes + 1
+    }
+
+    /// Remembers that outcomes up to this finish are published.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn published(&mut self, finish: u64) -> Result<(), Error> {
+        self.transaction.published(finish).await
+    }
+
+    /// Commits. `Some(finish)` when anything ended.
+    ///
+    /// # Errors
+    /// [`Error::Indeterminate`] when the answer was lost.
+    pub async fn commit(mut self) -> Result<Option<u64>, Error> {
+        let number = self.number();
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            self.transaction.finished(number, &ended, self.now).await?;
+        }
+        self.transaction.commit().await?;
+        Ok((!ended.is_empty()).then_some(number))
+    }
+
+    /// Reads what these commands need to know, in a few bulk statements, and decides each. They must
+    /// not conflict: each is decided as if it were alone.
+    pub(super) async fn decide_all(&mut self, requests: &[Request<'_>]) -> Result<Vec<Decision>, Error> {
+        let facts = match self.read_ahead.take() {
+            Some(stale) => stale,
+            None => self.facts(requests).await?,
+        };
+        Ok(requests.iter().map(|request| self.decide.decide(request, &facts)).collect())
+    }
+
+    async fn facts(&mut self, requests: &[Request<'_>]) -> Result<Facts, Error> {
+        let mut wanted = Wanted::default();
+        let mut counted = None;
+        for request in requests {
+            let needs = self.decide.needs(&request.header.space, request.command);
+            // A space with a quota runs its creations one by one, so one count is right for its only
+            // candidate; see `begin`.
+            if needs.count && request.judgement.quota.is_some() {
+                counted = Some(request.header.space.clone());
+            }
+            wanted.add(&request.header.space, needs);
+        }
+        let mut facts = Facts::default();
+        if !wanted.memories.is_empty() {
+            for head in self.transaction.heads(&wanted.memories).await? {
+                facts.memories.insert((head.space.clone(), head.id.clone()), head);
+            }
+        }
+        if !wanted.relations.is_empty() {
+            for head in self.transaction.relations(&wanted.relations).await? {
+                facts.relations.insert(head.relation.clone(), head);
+            }
+        }
+        if !wanted.relations_of.is_empty() {
+            let answers = self.transaction.relations_of(&wanted.relations_of).await?;
+            for (question, heads) in wanted.relations_of.into_iter().zip(answers) {
+                for head in &heads {
+                    facts.relations.insert(head.relation.clone(), head.clone());
+                }
+                facts.relations_of.insert(question, heads);
+            }
+        }
+        if let Some(space) = counted {
+            facts.count = Some(self.transaction.count_live(&space).await?);
+        }
+        Ok(facts)
+    }
+}
+
+#[derive(Default)]
+struct Wanted {
+    memories: Vec<(Space, MemoryId)>,
+    relations: Vec<RelationKey>,
+    relations_of: Vec<RelationsOf>,
+}
+
+impl Wanted {
+    fn add(&mut self, space: &Space, needs: Needs) {
+        self.memories.extend(needs.memories.into_iter().map(|id| (space.clone(), id)));
+        self.relations.extend(needs.relations);
+        self.relations_of.extend(needs.relations_of);
+    }
+}
+
+/// A saga in the ledger that has not been decided: what its owner keeps of it in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its offset.
+    pub offset: u64,
+    /// The keys that it holds.
+    pub keys: Vec<ConflictKey>,
+}

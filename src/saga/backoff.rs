@@ -1,0 +1,36 @@
+//! How long to wait before asking again: capped, exponential, with jitter.
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// A growing pause. Jitter spreads the retries of many sagas, so that a store that comes back is
+/// not met by all of them at once.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+    ceiling: Duration,
+    random: Random,
+}
+
+impl Backoff {
+    /// Starts at `min`, doubles up to `max`.
+    #[must_use]
+    pub fn new(min: Duration, max: Duration, random: Random) -> Self {
+        Self { min, max, ceiling: min, random }
+    }
+
+    /// Waits between half and the whole of the present ceiling, then doubles it.
+    pub async fn wait(&mut self) {
+        let half = self.ceiling / 2;
+        let pause = half + half.mul_f64(self.random.unit());
+        self.ceiling = (self.ceiling * 2).min(self.max);
+        tokio::time::sleep(pause).await;
+    }
+
+    /// The next pause is the shortest again.
+    pub fn reset(&mut self) {
+        self.ceiling = self.min;
+    }
+}
