@@ -73,7 +73,8 @@ impl Turn<'_> {
         held: &mut HeldKeys,
         room: usize,
     ) -> Result<Begun, Error> {
-        let watermark = self.transaction.partition().watermark;
+        let inboxed_out_of_order = planted(Bug::WatermarkBeforeInbox) || planted(Bug::WatermarkOverGap);
+        let watermark = if inboxed_out_of_order { 0 } else { self.transaction.partition().watermark };
         let records: Vec<Inbound> =
             records.into_iter().filter(|record| record.position.offset >= watermark).collect();
         let Some(last) = records.last() else { return Ok(Begun::default()) };
@@ -104,6 +105,11 @@ impl Turn<'_> {
             true => HashMap::new(),
             false => self.transaction.claims(&claims).await?,
         };
+        if planted(Bug::DedupeOutsideTransaction) {
+            // As if asked before the last few batches had committed.
+            let first = records.first().map_or(0, |record| record.position.offset);
+            claimed.retain(|_, claimed| claimed.offset + 10 < first);
+        }
         let mut drafts = Vec::with_capacity(records.len());
         for record in records {
             let claim = claim_of(&record.decoded);

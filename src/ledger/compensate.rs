@@ -114,7 +114,13 @@ fn undo_of(
     if let (Some(header), Some(plan)) = (&saga.header, &saga.plan) {
         for write in &plan.memories {
             if let Some(head) = heads.get(&(header.space.clone(), write.id.clone())) {
-                before.memories.insert(write.id.clone(), head.clone());
+                let mut head = head.clone();
+                if planted(Bug::BeforeImageFromStore) {
+                    // What a store would show: the saga's own image, where it has landed.
+                    head.memory.clone_from(&write.after);
+                    head.hash = write.hash;
+                }
+                before.memories.insert(write.id.clone(), head);
             }
         }
         for write in &plan.relations {

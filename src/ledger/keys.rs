@@ -95,6 +95,18 @@ impl HeldKeys {
             .collect()
     }
 
+    /// Whether the saga at `offset`, which holds keys already, must wait for an earlier one.
+    #[must_use]
+    pub fn waits(&self, offset: u64) -> bool {
+        self.sagas.get(&offset).is_some_and(|keys| self.must_wait(offset, keys))
+    }
+
+    /// The earliest unfinished saga.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.sagas.first_key_value().map(|(offset, _)| *offset)
+    }
+
     /// How many unfinished sagas hold keys.
     #[must_use]
     pub fn len(&self) -> usize {

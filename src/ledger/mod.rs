@@ -24,6 +24,7 @@ pub mod compensate;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+pub mod outcome;
 pub mod sqlite;
 pub mod start;
 pub mod turn;

@@ -3,9 +3,13 @@
 //! The rows are read again under the lock, and move only from Pending: an owner that was overtaken
 //! finds nothing to move.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Decision, Error, Request, SagaRow, Transition, keys::HeldKeys, turn::Turn};
+use super::{
+    Decision, Error, Request, SagaRow, Transition,
+    keys::HeldKeys,
+    turn::{Turn, Waiting},
+};
 use crate::{
     fault::{Bug, planted},
     log::envelope,
@@ -28,11 +32,12 @@ impl Turn<'_> {
     /// # Errors
     /// [`Error`] of the ledger, [`Error::Indeterminate`] when a row is not where its owner believes it
     /// to be; the turn is over then.
-    pub async fn start(&mut self, offsets: &[u64], held: &HeldKeys) -> Result<Started, Error> {
-        if offsets.is_empty() {
+    pub async fn start(&mut self, waiting: &[Waiting], held: &HeldKeys) -> Result<Started, Error> {
+        if waiting.is_empty() {
             return Ok(Started::default());
         }
-        let mut rows = self.transaction.sagas(offsets).await?;
+        let offsets: Vec<u64> = waiting.iter().map(|saga| saga.offset).collect();
+        let mut rows = self.transaction.sagas(&offsets).await?;
         rows.retain(|row| row.state == State::Pending || planted(Bug::NoStateGuard));
         if rows.len() != offsets.len() {
             return Err(Error::Indeterminate("a waiting saga has been moved by another owner".to_owned()));
@@ -58,10 +63,17 @@ impl Turn<'_> {
             .collect();
         let decisions = self.decide_all(&requests).await?;
         drop(requests);
-        self.apply(rows, decisions).await
+        let duplicates: BTreeMap<u64, &[u64]> =
+            waiting.iter().map(|saga| (saga.offset, saga.duplicates.as_slice())).collect();
+        self.apply(rows, decisions, &duplicates).await
     }
 
-    async fn apply(&mut self, rows: Vec<SagaRow>, decisions: Vec<Decision>) -> Result<Started, Error> {
+    async fn apply(
+        &mut self,
+        rows: Vec<SagaRow>,
+        decisions: Vec<Decision>,
+        duplicates: &BTreeMap<u64, &[u64]>,
+    ) -> Result<Started, Error> {
         let number = self.number();
         let mut moves = Vec::with_capacity(rows.len());
         let mut started = Started::default();
@@ -70,16 +82,18 @@ impl Turn<'_> {
                 self.touch(row.header.as_ref().map(|header| &header.space), plan).await?;
             }
             moves.push(self.transition(row.offset, &decision, number));
-            match decision {
-                Decision::Run(plan, ending) => {
-                    row.state = State::Running;
-                    row.plan = Some(plan);
-                    row.ending = Some(ending);
-                    row.body = None;
-                    started.running.push(Arc::new(row));
-                }
-                Decision::Done(..) | Decision::Refuse(_) => started.ended.push(row.offset),
+            if let Decision::Run(plan, ending) = decision {
+                row.state = State::Running;
+                row.plan = Some(plan);
+                row.ending = Some(ending);
+                row.body = None;
+                started.running.push(Arc::new(row));
+                continue;
             }
+            let duplicates = duplicates.get(&row.offset).copied().unwrap_or_default();
+            moves.extend(duplicates.iter().map(|offset| self.transition(*offset, &decision, number)));
+            self.ended.extend(duplicates);
+            started.ended.push(row.offset);
         }
         let moved = self.transaction.transition(&moves).await?;
         if moved.len() != moves.len() && !planted(Bug::NoStateGuard) {

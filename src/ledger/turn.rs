@@ -10,7 +10,7 @@
 //! it holds and read the ledger again.
 
 use super::{Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, Transaction};
-use crate::model::{MemoryId, RelationKey, Space, Timestamp, conflict::ConflictKey};
+use crate::model::{MemoryId, RelationKey, Space, Timestamp};
 
 /// An open turn. Dropped without [`Turn::commit`], it has done nothing.
 pub struct Turn<'a> {
@@ -132,11 +132,11 @@ impl Wanted {
     }
 }
 
-/// A saga in the ledger that has not been decided: what its owner keeps of it in memory.
+/// A saga that waits in the ledger and is free to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// Its offset.
     pub offset: u64,
-    /// The keys that it holds.
-    pub keys: Vec<ConflictKey>,
+    /// Its duplicates, which end with it should it end at once.
+    pub duplicates: Vec<u64>,
 }

@@ -33,4 +33,5 @@ pub use relation::{Relation, RelationKey};
 pub use saga::State;
 pub use space::Declaration;
 pub use time::Timestamp;
+pub use token::Token;
 pub use version::{PartitionId, Phase, Position, Version};

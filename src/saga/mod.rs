@@ -14,7 +14,6 @@
 
 pub mod backoff;
 pub mod execute;
-pub mod outcome;
 pub mod plan;
 pub mod step;
 pub mod undo;

@@ -15,13 +15,24 @@
 //! **Invariant**: an owner that cannot know what a transaction did forgets everything and reads the
 //! ledger again. Recovery after a crash is the same code.
 
-use std::{sync::Arc, time::Duration};
+mod backlog;
+pub mod board;
+pub mod checkpoint;
+pub mod checks;
+mod intake;
+mod owner;
+mod relay;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     graph,
-    ledger::{self, Decide, Ledger},
-    log::{CommandLog, DeadLetters, OutcomeSink, ReadError, envelope::Limits},
+    ledger::{self, Decide, EpochRow, Ledger},
+    log::{Assignment, CommandLog, DeadLetters, OutcomeSink, ReadError, envelope::Limits},
+    model::PartitionId,
     random::Random,
     tasks::Tasks,
     vector,
@@ -48,6 +59,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Nonces and jitter.
     pub random: Random,
+    /// Where it says what it is doing.
+    pub board: board::Board,
 }
 
 /// How much at once, and how long to wait.
@@ -83,25 +96,100 @@ impl Default for Options {
     }
 }
 
-/// Why the worker cannot run at all. What stops one partition alone stands in its status.
+/// Why the worker cannot run at all. What stops one partition alone stands on the board.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log does not answer at start.
-    #[error("open the log")]
+    #[error("open the log: {0}")]
     Log(#[from] ReadError),
     /// The ledger does not answer at start.
-    #[error("open the ledger")]
+    #[error("open the ledger: {0}")]
     Ledger(#[from] ledger::Error),
     /// The vector store cannot be brought up to date.
-    #[error("bring the vector store up to date")]
+    #[error("bring the vector store up to date: {0}")]
     Vector(#[from] vector::Error),
+    /// The log is not the one that the ledger knows.
+    #[error(transparent)]
+    Contradiction(#[from] checks::Contradiction),
 }
 
 /// Works until `tasks` stops.
 ///
 /// # Errors
 /// [`Error`] when it cannot start.
-pub async fn run(_ports: Ports, _options: Options, tasks: Tasks) -> Result<(), Error> {
-    tasks.stopping().await;
+pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Error> {
+    let epoch = open_epoch(&ports).await?;
+    let recovered = checkpoint::bring_up_to_date(&ports, &epoch).await?;
+    tracing::info!(?recovered, "the vector store is up to date");
+    let mut membership = ports.log.join().await?;
+    let nonce = ports.random.nonce();
+    let mut owners: BTreeMap<u32, (CancellationToken, tokio::task::JoinHandle<()>)> = BTreeMap::new();
+    let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
+    loop {
+        let assignment = tokio::select! {
+            biased;
+            () = tasks.stopping() => break,
+            assignment = membership.next() => assignment,
+            () = tokio::time::sleep_until(next_checkpoint), if !ports.vectors.durable_when_acknowledged() => {
+                if let Err(error) = checkpoint::make(&ports, &epoch).await {
+                    tracing::warn!(%error, "no checkpoint; the earlier one stands");
+                }
+                next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
+                continue;
+            }
+        };
+        match assignment {
+            Some(Assignment::Assigned(partition)) => {
+                let revoked = CancellationToken::new();
+                let owner = owner::Owner {
+                    partition: PartitionId { epoch: epoch.epoch, partition },
+                    nonce,
+                    ports: ports.clone(),
+                    options: options.clone(),
+                    board: ports.board.clone(),
+                    tasks: tasks.clone(),
+                    revoked: revoked.clone(),
+                };
+                owners.insert(partition, (revoked, tasks.spawn(owner.run())));
+            }
+            Some(Assignment::Revoked(partition)) => {
+                if let Some(owner) = owners.remove(&partition) {
+                    let_go(partition, owner).await;
+                }
+                membership.released(partition).await;
+            }
+            None => break,
+        }
+    }
+    for (partition, owner) in owners {
+        let_go(partition, owner).await;
+    }
+    if !ports.vectors.durable_when_acknowledged() {
+        checkpoint::make(&ports, &epoch).await?;
+    }
     Ok(())
+}
+
+async fn let_go(partition: u32, (revoked, owner): (CancellationToken, tokio::task::JoinHandle<()>)) {
+    revoked.cancel();
+    if let Err(error) = owner.await {
+        tracing::error!(partition, %error, "an owner ended badly; its sagas are resumed by the next one");
+    }
+}
+
+/// The ledger's epoch; its first one is opened on the log as it is.
+async fn open_epoch(ports: &Ports) -> Result<EpochRow, Error> {
+    let topology = ports.log.topology();
+    if let Some(epoch) = ports.ledger.epoch().await? {
+        checks::same_log(&epoch, &topology)?;
+        return Ok(epoch);
+    }
+    let epoch = EpochRow {
+        epoch: 1,
+        identity: topology.identity,
+        partitions: topology.partitions,
+        partitioner: topology.partitioner.to_string(),
+    };
+    ports.ledger.open_epoch(&epoch).await?;
+    Ok(epoch)
 }

@@ -19,8 +19,8 @@ use crate::{
         RelationHeadWrite, RelationState, RelationsOf, SagaRow, Transaction, Transition,
     },
     model::{
-        Declaration, Key, MemoryId, PartitionId, Position, RelationKey, Space, State, Timestamp,
-        conflict::memory_key,
+        Declaration, Key, MemoryId, PartitionId, Position, Relation, RelationKey, Space, State, Timestamp,
+        conflict::memory_key, memory::tombstone_hash,
     },
 };
 
@@ -148,11 +148,14 @@ impl MemoryTransaction {
         if before.as_ref().is_some_and(|head| head.version >= write.version) {
             return;
         }
-        let state = match &write.state {
-            RelationState::Forward(after) => after.clone(),
-            RelationState::Untouched => before.and_then(|head| head.state),
+        let (state, hash) = match (&write.state, before) {
+            (RelationState::Forward(after), _) => {
+                (after.clone(), after.as_ref().map_or_else(tombstone_hash, Relation::hash))
+            }
+            (RelationState::Untouched, Some(before)) => (before.state, before.hash),
+            (RelationState::Untouched, None) => (None, tombstone_hash()),
         };
-        let head = RelationHead { relation: write.relation.clone(), version: write.version, state };
+        let head = RelationHead { relation: write.relation.clone(), version: write.version, state, hash };
         self.overlay.relations.insert(key, head);
     }
 }

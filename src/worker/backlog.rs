@@ -1,0 +1,115 @@
+//! What an owner keeps in memory of its partition's unfinished sagas.
+//!
+//! Of every one its conflict keys; of those that are with the stores, their images too. The ledger
+//! holds the rest, and all of this can be read from it again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    ledger::{SagaRow, finish::End, keys::HeldKeys},
+    model::State,
+};
+
+/// Unfinished sagas of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// Conflict keys of every unfinished saga but duplicates.
+    pub(super) held: HeldKeys,
+    /// Waiting sagas that no earlier one conflicts with: they start when there is room.
+    pub(super) ready: BTreeSet<u64>,
+    /// Waiting duplicates, by their first.
+    duplicates: BTreeMap<u64, Vec<u64>>,
+    /// Sagas that are with the stores.
+    running: BTreeMap<u64, Arc<SagaRow>>,
+}
+
+impl Backlog {
+    /// Takes in a row as the ledger has it. Rows come in offset order.
+    pub(super) fn load(&mut self, row: SagaRow) {
+        match (row.state, row.duplicate_of) {
+            (State::Pending, Some(first)) => self.duplicate(first, row.offset),
+            (State::Pending, None) => {
+                self.held.hold(row.offset, &row.keys);
+                self.wake(row.offset, &row.keys);
+            }
+            (State::Running | State::Compensating, _) => {
+                self.held.hold(row.offset, &row.keys);
+                self.running.insert(row.offset, Arc::new(row));
+            }
+            (State::Committed | State::Compensated | State::Failed, _) => {}
+        }
+    }
+
+    fn wake(&mut self, offset: u64, keys: &[crate::model::ConflictKey]) {
+        if !self.held.must_wait(offset, keys) {
+            self.ready.insert(offset);
+        }
+    }
+
+    /// A duplicate waits for its first.
+    pub(super) fn duplicate(&mut self, first: u64, duplicate: u64) {
+        let waiting = self.duplicates.entry(first).or_default();
+        if !waiting.contains(&duplicate) {
+            waiting.push(duplicate);
+        }
+    }
+
+    /// These are with the stores from now on.
+    pub(super) fn runs(&mut self, sagas: &[Arc<SagaRow>]) {
+        for saga in sagas {
+            self.ready.remove(&saga.offset);
+            self.running.insert(saga.offset, saga.clone());
+        }
+    }
+
+    /// Sagas that are with the stores, in log order.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Arc<SagaRow>> {
+        self.running.values()
+    }
+
+    /// The saga at `offset`, if it is with the stores in this state.
+    pub(super) fn running_in(&self, offset: u64, state: State) -> Option<&Arc<SagaRow>> {
+        self.running.get(&offset).filter(|saga| saga.state == state)
+    }
+
+    /// What it takes to end the saga at `offset`, which is with the stores in this state.
+    pub(super) fn end(&self, offset: u64, state: State) -> Option<End> {
+        let saga = self.running_in(offset, state)?.clone();
+        Some(End { saga, duplicates: self.duplicates.get(&offset).cloned().unwrap_or_default() })
+    }
+
+    /// Duplicates of a saga that ended without having run.
+    pub(super) fn duplicates_of(&self, first: u64) -> &[u64] {
+        self.duplicates.get(&first).map_or(&[], Vec::as_slice)
+    }
+
+    /// The saga at `offset` has ended: frees its keys and readies those that were waiting for them.
+    pub(super) fn ended(&mut self, offset: u64) {
+        self.running.remove(&offset);
+        self.ready.remove(&offset);
+        self.duplicates.remove(&offset);
+        for candidate in self.held.release(offset) {
+            if !self.running.contains_key(&candidate) && !self.held.waits(candidate) {
+                self.ready.insert(candidate);
+            }
+        }
+    }
+
+    /// How many are with the stores.
+    pub(super) fn running_count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// How many are unfinished, duplicates included.
+    pub(super) fn unfinished_count(&self) -> usize {
+        self.held.len() + self.duplicates.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// The oldest unfinished saga.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.held.first()
+    }
+}

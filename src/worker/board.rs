@@ -1,0 +1,60 @@
+//! What the worker is doing, for people and for health checks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::RwLock;
+
+/// A shared view of every partition that this process works on.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<RwLock<BTreeMap<u32, PartitionStatus>>>);
+
+/// One partition, as its owner last saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: u32,
+    /// `recovering`, `working`, `halted` or `stopped`.
+    pub state: PartitionState,
+    /// Every position below it is in the ledger.
+    pub watermark: u64,
+    /// Sagas that have not ended.
+    pub unfinished: u64,
+    /// Of these, those that are with the stores.
+    pub running: u64,
+    /// The offset of the oldest of them.
+    pub oldest_unfinished: Option<u64>,
+    /// The number of the last finish.
+    pub finishes: u64,
+    /// Why it is halted, and what to do.
+    pub reason: Option<String>,
+}
+
+/// How a partition is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// Its owner is reading the ledger.
+    #[default]
+    Recovering,
+    /// Its owner takes commands.
+    Working,
+    /// Its owner has stopped, because the log and the ledger contradict each other.
+    Halted,
+    /// It has no owner here.
+    Stopped,
+}
+
+impl Board {
+    /// Every partition, by number.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.0.read().values().cloned().collect()
+    }
+
+    /// Changes what is said of a partition.
+    pub(super) fn update(&self, partition: u32, change: impl FnOnce(&mut PartitionStatus)) {
+        let mut partitions = self.0.write();
+        let blank = || PartitionStatus { partition, ..PartitionStatus::default() };
+        change(partitions.entry(partition).or_insert_with(blank));
+    }
+}

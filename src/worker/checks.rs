@@ -1,0 +1,160 @@
+//! Whether the log is still the one that the ledger remembers.
+//!
+//! A truncated or re-created topic, a changed partition count, retention that has overtaken the
+//! worker, a ledger from an older copy: each is found before anything is applied, and stops the
+//! partition with a reason and a remedy. Nothing is ever skipped.
+
+use crate::{
+    ledger::{EpochRow, PartitionRow},
+    log::{CommandLog, OutcomeSink, ReadError, Topology},
+    model::PartitionId,
+};
+
+/// Why a partition, or the whole worker, must not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The log is not the one of this epoch.
+    #[error(
+        "the log is `{found}`, but the ledger's epoch {epoch} was opened on `{remembered}`; \
+         point the worker at that log, or at a new ledger"
+    )]
+    OtherLog {
+        /// The ledger's epoch.
+        epoch: u32,
+        /// What the ledger remembers.
+        remembered: String,
+        /// What the log says.
+        found: String,
+    },
+    /// Keys belong to other partitions now.
+    #[error(
+        "the log has {found}, but the ledger's epoch {epoch} was opened on {remembered}; \
+         spaces would move between partitions, so set the log back"
+    )]
+    OtherRouting {
+        /// The ledger's epoch.
+        epoch: u32,
+        /// What the ledger remembers.
+        remembered: String,
+        /// What the log says.
+        found: String,
+    },
+    /// Records that were never inboxed have left the log.
+    #[error(
+        "the log starts at offset {start}, but only offsets below {watermark} are in the ledger; \
+         the records between are gone from the log: restore them, then start again"
+    )]
+    Overrun {
+        /// The log's first offset.
+        start: u64,
+        /// The ledger's watermark.
+        watermark: u64,
+    },
+    /// The log ends before what the ledger has inboxed.
+    #[error(
+        "the log ends at offset {end}, but the ledger has read up to {watermark}; \
+         the log was truncated or made anew: restore it, then start again"
+    )]
+    Truncated {
+        /// One past the log's last offset.
+        end: u64,
+        /// The ledger's watermark.
+        watermark: u64,
+    },
+    /// The record before the watermark has other bytes than it had.
+    #[error(
+        "the record at offset {offset} is not the one that the ledger has read there; \
+         the log was made anew: restore it, then start again"
+    )]
+    Replaced {
+        /// Where.
+        offset: u64,
+    },
+    /// Outcomes were published that this ledger does not know of.
+    #[error(
+        "outcomes up to finish {published} were published, but the ledger knows only {finishes}: \
+         it is an older copy (ledger_behind); restore the newest one, then start again"
+    )]
+    LedgerBehind {
+        /// The highest published finish.
+        published: u64,
+        /// The ledger's last finish.
+        finishes: u64,
+    },
+}
+
+/// Whether the log is the one of this epoch.
+///
+/// # Errors
+/// [`Contradiction`] when it is another one.
+pub fn same_log(epoch: &EpochRow, topology: &Topology) -> Result<(), Contradiction> {
+    if epoch.identity != topology.identity {
+        return Err(Contradiction::OtherLog {
+            epoch: epoch.epoch,
+            remembered: epoch.identity.clone(),
+            found: topology.identity.clone(),
+        });
+    }
+    let found = routing(topology.partitions, &topology.partitioner.to_string());
+    let remembered = routing(epoch.partitions, &epoch.partitioner);
+    if found != remembered {
+        return Err(Contradiction::OtherRouting { epoch: epoch.epoch, remembered, found });
+    }
+    Ok(())
+}
+
+fn routing(partitions: u32, partitioner: &str) -> String {
+    format!("{partitions} partitions by {partitioner}")
+}
+
+/// What came of comparing a partition's row with the log.
+pub(super) enum Compared {
+    /// They agree.
+    Agree,
+    /// They do not.
+    Contradict(Contradiction),
+    /// The log did not answer.
+    Unknown(String),
+}
+
+/// Compares a partition's row with the log and with what was published.
+pub(super) async fn compare(
+    log: &dyn CommandLog,
+    outcomes: &dyn OutcomeSink,
+    partition: PartitionId,
+    row: &PartitionRow,
+) -> Compared {
+    match outcomes.witness(partition).await {
+        Ok(Some(published)) if published > row.finishes => {
+            return Compared::Contradict(Contradiction::LedgerBehind { published, finishes: row.finishes });
+        }
+        Ok(_) => {}
+        Err(why) => return Compared::Unknown(why),
+    }
+    let bounds = match log.bounds(partition.partition).await {
+        Ok(bounds) => bounds,
+        Err(why) => return Compared::Unknown(why.to_string()),
+    };
+    if row.watermark > bounds.end {
+        return Compared::Contradict(Contradiction::Truncated { end: bounds.end, watermark: row.watermark });
+    }
+    // A log that has never held anything may start anywhere; one that the ledger has read must not
+    // have lost what comes next.
+    if row.anchor.is_some() && bounds.start > row.watermark {
+        return Compared::Contradict(Contradiction::Overrun {
+            start: bounds.start,
+            watermark: row.watermark,
+        });
+    }
+    let Some(anchor) = row.anchor.filter(|anchor| anchor.offset >= bounds.start) else {
+        return Compared::Agree;
+    };
+    match log.record(partition.partition, anchor.offset).await {
+        Ok(Some(record)) if record.crc() == anchor.crc => Compared::Agree,
+        Ok(_) => Compared::Contradict(Contradiction::Replaced { offset: anchor.offset }),
+        Err(ReadError::OutOfRange { .. }) => {
+            Compared::Contradict(Contradiction::Replaced { offset: anchor.offset })
+        }
+        Err(ReadError::Unavailable(why)) => Compared::Unknown(why),
+    }
+}

@@ -1,0 +1,91 @@
+//! Intake: reads one partition ahead of its owner and decodes it there.
+//!
+//! Bounded: two batches wait for the owner at most; beyond that the log is not read.
+
+use tokio::sync::mpsc;
+
+use crate::{
+    ledger::begin::Inbound,
+    log::{
+        CommandLog, ReadError, Record,
+        envelope::{self, Decoded, Limits, Routing},
+    },
+    model::Digest,
+    saga::backoff::Backoff,
+};
+
+/// What intake hands to the owner.
+pub(super) type Batch = Result<Vec<Inbound>, ReadError>;
+
+/// Reads from `offset` on until the owner has gone or the log says that the offset is not there.
+/// The latter is the last thing it hands over.
+pub(super) async fn run(
+    log: &dyn CommandLog,
+    (epoch, partition): (u32, u32),
+    mut offset: u64,
+    batch_count_max: usize,
+    limits: Limits,
+    mut backoff: Backoff,
+    owner: mpsc::Sender<Batch>,
+) {
+    let topology = log.topology();
+    let routing = Routing { partitions: topology.partitions, partitioner: topology.partitioner };
+    'open: loop {
+        let mut reader = match log.reader(partition, offset).await {
+            Ok(reader) => reader,
+            Err(ReadError::Unavailable(why)) => {
+                tracing::warn!(partition, why, "the log cannot be opened; trying again");
+                tokio::select! {
+                    biased;
+                    () = owner.closed() => return,
+                    () = backoff.wait() => continue 'open,
+                }
+            }
+            Err(gone) => return hand_over(&owner, Err(gone)).await,
+        };
+        loop {
+            let records = tokio::select! {
+                biased;
+                () = owner.closed() => return,
+                records = reader.next(batch_count_max) => records,
+            };
+            match records {
+                Ok(records) => {
+                    backoff.reset();
+                    let Some(last) = records.last() else { continue };
+                    offset = last.position.offset + 1;
+                    let batch =
+                        records.iter().map(|record| inbound(epoch, record, routing, &limits)).collect();
+                    hand_over(&owner, Ok(batch)).await;
+                }
+                Err(ReadError::Unavailable(why)) => {
+                    tracing::warn!(partition, why, "the log cannot be read; trying again");
+                    tokio::select! {
+                        biased;
+                        () = owner.closed() => return,
+                        () = backoff.wait() => continue 'open,
+                    }
+                }
+                Err(gone) => return hand_over(&owner, Err(gone)).await,
+            }
+        }
+    }
+}
+
+async fn hand_over(owner: &mpsc::Sender<Batch>, batch: Batch) {
+    if owner.send(batch).await.is_err() {
+        tracing::debug!("the owner has let go; what was read ahead is read again by the next one");
+    }
+}
+
+/// The log knows partitions and offsets; the epoch is the ledger's.
+fn inbound(epoch: u32, record: &Record, routing: Routing, limits: &Limits) -> Inbound {
+    let decoded = envelope::decode(record, routing, limits);
+    let raw_hash = match &decoded {
+        Decoded::Unreadable { .. } => Digest::of(record.value.as_deref().unwrap_or_default()),
+        Decoded::Command(_) | Decoded::Failed(_) => Digest([0; 32]),
+    };
+    let mut position = record.position;
+    position.epoch = epoch;
+    Inbound { position, accepted_at: record.appended_at, crc: record.crc(), raw_hash, decoded }
+}

@@ -1,0 +1,103 @@
+//! Relay: publishes what has ended, at least once, then says so.
+//!
+//! Ended rows are the outbox. They are read from the ledger, sent, and only then marked; a relay that
+//! dies in between sends them again, byte for byte.
+
+use tokio::sync::watch;
+
+use super::Ports;
+use crate::{
+    fault::{Bug, planted},
+    ledger::SagaRow,
+    log::{DeadLetter, OutcomeEvent, ReadError},
+    model::{Code, PartitionId},
+    saga::backoff::Backoff,
+};
+
+/// Rows read at once.
+const ROWS_MAX: usize = 1_000;
+
+/// Publishes finishes after `published`, as `finishes` names them, and tells `marks` how far it is.
+pub(super) async fn run(
+    ports: &Ports,
+    partition: PartitionId,
+    mut published: u64,
+    mut finishes: watch::Receiver<u64>,
+    marks: watch::Sender<u64>,
+    mut backoff: Backoff,
+) {
+    while finishes.wait_for(|finish| *finish > published).await.is_ok() {
+        match publish(ports, partition, published, &marks).await {
+            Ok(done) => {
+                published = done;
+                marks.send_replace(published);
+                backoff.reset();
+            }
+            Err(why) => {
+                tracing::warn!(%partition, why, "outcomes wait in the ledger; trying again");
+                tokio::select! {
+                    biased;
+                    () = marks.closed() => return,
+                    () = backoff.wait() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn publish(
+    ports: &Ports,
+    partition: PartitionId,
+    after: u64,
+    marks: &watch::Sender<u64>,
+) -> Result<u64, String> {
+    let ended =
+        ports.ledger.ended_after(partition, after, ROWS_MAX).await.map_err(|error| error.to_string())?;
+    let Some((last, _)) = ended.last() else { return Ok(after) };
+    let last = *last;
+    if planted(Bug::MarkedBeforeSent) {
+        marks.send_replace(last);
+    }
+    let mut events = Vec::new();
+    let mut letters = Vec::new();
+    for row in ended.into_iter().flat_map(|(_, rows)| rows) {
+        if row.dead_letter {
+            letters.extend(letter(ports, partition, &row).await?);
+        }
+        events.extend(event(ports, partition, row));
+    }
+    if !letters.is_empty() {
+        ports.dead_letters.send(&letters).await?;
+    }
+    if !events.is_empty() {
+        ports.outcomes.publish(partition, &events).await?;
+    }
+    Ok(last)
+}
+
+fn event(ports: &Ports, partition: PartitionId, row: SagaRow) -> Option<OutcomeEvent> {
+    let mut outcome = row.outcome(partition)?;
+    if planted(Bug::RandomOutcomeId) {
+        outcome.token = ports.random.next_u64().to_string();
+    }
+    Some(OutcomeEvent { outcome, finish: row.finish, trace: row.header?.trace })
+}
+
+/// The record itself is still in the log: it was read from there.
+async fn letter(ports: &Ports, partition: PartitionId, row: &SagaRow) -> Result<Option<DeadLetter>, String> {
+    let error = row.ending.as_ref().and_then(|ending| ending.errors.first());
+    let code = row.ending.as_ref().map_or(Code::Malformed, |ending| ending.code);
+    let detail = error.map(|error| error.detail.clone()).unwrap_or_default();
+    match ports.log.record(partition.partition, row.offset).await {
+        Ok(Some(mut record)) => {
+            record.position.epoch = partition.epoch;
+            Ok(Some(DeadLetter { record, code, detail }))
+        }
+        // Retention has overtaken the relay: the outcome still tells what was wrong.
+        Ok(None) | Err(ReadError::OutOfRange { .. }) => {
+            tracing::error!(%partition, offset = row.offset, %code, "a record left the log before its dead letter was sent");
+            Ok(None)
+        }
+        Err(ReadError::Unavailable(why)) => Err(why),
+    }
+}
