@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Key, MemoryId, Position, Space, conflict::memory_key, conflict::space_key};
+use crate::model::{Key, MemoryId, Position, Space, Token, conflict::memory_key, conflict::space_key};
 
 use super::{Error, Reader};
 
@@ -12,7 +12,7 @@ use super::{Error, Reader};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Demand {
     /// Show nothing older than this; `None`: whatever there is.
-    pub token: Option<Position>,
+    pub token: Option<Token>,
     /// Then the answer is [`Error::ConsistencyTimeout`].
     pub wait: Duration,
 }
@@ -77,7 +77,7 @@ impl Reader {
     /// # Errors
     /// [`Error::ConsistencyTimeout`] when the time is up first.
     pub async fn meet(&self, demand: Demand, scope: Scope<'_>) -> Result<(), Error> {
-        let Some(position) = demand.token else { return Ok(()) };
+        let Some(Token(position)) = demand.token else { return Ok(()) };
         let deadline = Instant::now() + demand.wait;
         while !self.has_met(position, scope).await? {
             if Instant::now() >= deadline {
@@ -96,7 +96,6 @@ impl Reader {
             return Ok(false);
         }
         let first = self.pending(scope).await?.first;
-        Ok(first
-            .is_none_or(|first| first.partition_id() != position.partition_id() || first > position))
+        Ok(first.is_none_or(|first| first.partition_id() != position.partition_id() || first > position))
     }
 }

@@ -13,7 +13,6 @@ mod consistency;
 mod fusion;
 mod get;
 mod graph_reads;
-mod score;
 mod search;
 mod waiting;
 

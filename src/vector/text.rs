@@ -7,3 +7,9 @@ use crate::model::Sparse;
 pub fn derive(_content: &str) -> Option<Sparse> {
     None
 }
+
+/// The sparse vector of a question.
+#[must_use]
+pub fn query(text: &str) -> Sparse {
+    derive(text).unwrap_or_default()
+}
