@@ -1,11 +1,11 @@
 //! Batches: items in order over one another, one image a record, all or nothing.
 
-use super::world::{
+use super::{
     command::{
         batch, decay, delete, delete_at, invalidate, patch, put, put_of, put_with, relate, strengthen,
         supersede, touch, unrelate,
     },
-    *,
+    world::*,
 };
 use crate::{
     ledger::{Decide, Needs, RelationsOf},

@@ -1,8 +1,8 @@
 //! What is judged before and beside the meaning: expiry, declaration, quota, what cannot be done yet.
 
-use super::world::{
+use super::{
     command::{batch, delete, put, put_of, relate, supersede, touch},
-    *,
+    world::*,
 };
 use crate::model::{
     Code, Command, FieldError, Timestamp,

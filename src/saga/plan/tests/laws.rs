@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::{
+use super::{
     command::{
         batch, delete, invalidate, patch, put_of, put_with, relate, strengthen, supersede, touch, unrelate,
     },
-    *,
+    world::*,
 };
 use crate::{
     ledger::{Decision, Plan},

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::world::{
+use super::{
     command::{delete, delete_at, patch, put, put_of, put_with, relate, supersede, touch},
-    *,
+    world::*,
 };
 use crate::model::{Code, Memory, Timestamp, command::Patch, memory::Properties};
 

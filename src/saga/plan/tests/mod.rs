@@ -2,6 +2,7 @@
 
 mod batches;
 mod checks;
+mod command;
 mod laws;
 mod memories;
 mod relations;

@@ -1,8 +1,8 @@
 //! Relations: put, strengthen, delete, invalidate, decay.
 
-use super::world::{
+use super::{
     command::{decay, invalidate, relate, strengthen, unrelate},
-    *,
+    world::*,
 };
 use crate::model::{
     Code, Relation, Timestamp,

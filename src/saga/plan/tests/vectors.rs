@@ -1,8 +1,8 @@
 //! Vectors: what stands for which text, and when the vector store must be told.
 
-use super::world::{
-    command::{batch, delete, patch, put, put_with, supersede},
-    *,
+use super::{
+    command::{self, batch, delete, patch, put, put_with, supersede},
+    world::*,
 };
 use crate::model::{
     Memory, Sparse,

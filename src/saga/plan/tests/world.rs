@@ -1,4 +1,4 @@
-//! The words that the tests are written in: heads, commands, and what came of them as short text.
+//! The words that the tests are written in: heads, and what came of them as short text.
 //!
 //! A record is written as `a` (a memory) or `a-CAUSES->b` (a relation), an answer as
 //! `a created 1.400`, a write as `+a` (an image), `+a*` (one that the vector store is told of),
@@ -12,10 +12,6 @@ use crate::{
     model::{
         Code, Command, FieldError, Header, Memory, MemoryId, Name, PartitionId, Phase, Position, Relation,
         RelationKey, Space, Sparse, Timestamp, Version,
-        command::{
-            Batch, DecayScope, MemoryDelete, MemoryPatch, MemoryPut, MemorySupersede, MemoryTouch, OnMissing,
-            RelationDecay, RelationInvalidate, RelationPut, RelationStrengthen,
-        },
         memory::{Properties, tombstone_hash},
         outcome::{Ending, RecordName, RecordOutcome, VectorFate, Verdict},
         space::Judgement,
@@ -111,111 +107,6 @@ pub(super) fn plain() -> Memory {
 
 pub(super) fn edge(weight: f64) -> Relation {
     Relation { weight, properties: Properties::new(), valid_from: BEFORE, valid_until: None, used_at: BEFORE }
-}
-
-/// Commands, with the defaults that decoding fills in; the closure changes what a test is about.
-pub(super) mod command {
-    use super::*;
-
-    pub(in super::super) fn put_of(text: &str, change: impl FnOnce(&mut MemoryPut)) -> MemoryPut {
-        let mut put = MemoryPut {
-            id: id(text),
-            kind: name("Episode"),
-            content: "new".to_owned(),
-            properties: Properties::new(),
-            session: None,
-            importance: 0.5,
-            vector: None,
-            sparse: None,
-            occurred_at: None,
-            valid_from: None,
-            valid_until: None,
-            if_absent: false,
-            if_version: None,
-        };
-        change(&mut put);
-        put
-    }
-
-    pub(in super::super) fn put(text: &str) -> Command {
-        put_with(text, |_| {})
-    }
-
-    pub(in super::super) fn put_with(text: &str, change: impl FnOnce(&mut MemoryPut)) -> Command {
-        Command::MemoryPut(put_of(text, change))
-    }
-
-    pub(in super::super) fn patch(text: &str, change: impl FnOnce(&mut MemoryPatch)) -> Command {
-        use crate::model::command::Patch::Keep;
-        let mut patch = MemoryPatch {
-            id: id(text),
-            kind: Keep,
-            content: Keep,
-            properties: Keep,
-            session: Keep,
-            importance: Keep,
-            vector: Keep,
-            sparse: Keep,
-            occurred_at: Keep,
-            valid_from: Keep,
-            valid_until: Keep,
-            keep_vector: false,
-            if_version: None,
-        };
-        change(&mut patch);
-        Command::MemoryPatch(patch)
-    }
-
-    pub(in super::super) fn touch(text: &str) -> Command {
-        Command::MemoryTouch(MemoryTouch { id: id(text) })
-    }
-
-    pub(in super::super) fn delete(text: &str) -> Command {
-        Command::MemoryDelete(MemoryDelete { id: id(text), if_version: None })
-    }
-
-    pub(in super::super) fn delete_at(text: &str, version: Version) -> Command {
-        Command::MemoryDelete(MemoryDelete { id: id(text), if_version: Some(version) })
-    }
-
-    pub(in super::super) fn supersede(text: &str, by: MemoryPut) -> Command {
-        Command::MemorySupersede(MemorySupersede { space: space(), id: id(text), by })
-    }
-
-    pub(in super::super) fn relate(text: &str, change: impl FnOnce(&mut RelationPut)) -> Command {
-        let mut put = RelationPut {
-            relation: relation(text),
-            weight: 1.0,
-            properties: Properties::new(),
-            valid_from: None,
-            valid_until: None,
-            on_missing: OnMissing::Refuse,
-        };
-        change(&mut put);
-        Command::RelationPut(put)
-    }
-
-    pub(in super::super) fn strengthen(text: &str, rate: f64, on_missing: OnMissing) -> Command {
-        Command::RelationStrengthen(RelationStrengthen { relation: relation(text), rate, on_missing })
-    }
-
-    pub(in super::super) fn unrelate(text: &str) -> Command {
-        Command::RelationDelete(relation(text))
-    }
-
-    pub(in super::super) fn invalidate(text: &str, valid_until: Option<Timestamp>) -> Command {
-        Command::RelationInvalidate(RelationInvalidate { relation: relation(text), valid_until })
-    }
-
-    pub(in super::super) fn decay(scope: DecayScope, change: impl FnOnce(&mut RelationDecay)) -> Command {
-        let mut decay = RelationDecay { scope, older_than_days: 30, rate: 0.01, prune_below: 0.01 };
-        change(&mut decay);
-        Command::RelationDecay(decay)
-    }
-
-    pub(in super::super) fn batch(items: impl Into<Vec<Command>>) -> Command {
-        Command::Batch(Batch { items: items.into() })
-    }
 }
 
 /// The heads of a space, and what is around a command in it.
