@@ -21,10 +21,13 @@
 
 pub mod begin;
 pub mod compensate;
+#[cfg(test)]
+mod contract;
 pub mod finish;
 pub mod keys;
 pub mod memory;
 pub mod outcome;
+mod sql;
 pub mod sqlite;
 pub mod start;
 pub mod turn;

@@ -246,3 +246,11 @@ fn beyond(after: Option<Key>) -> (std::ops::Bound<Key>, std::ops::Bound<Key>) {
     use std::ops::Bound::{Excluded, Unbounded};
     (after.map_or(Unbounded, Excluded), Unbounded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryLedger;
+    use crate::ledger::contract;
+
+    contract::suite!(async { (MemoryLedger::new("memory"), ()) });
+}

@@ -1,0 +1,265 @@
+//! Every statement of the ledger, as a constant: `$n` is a parameter, and `keys`, `list` and `rows`
+//! are spelled by the [dialect](super::dialect).
+//!
+//! **Invariant**: no statement names a partition but the one it is given, and none stands in a loop
+//! over commands: a batch of any size is a few of them.
+
+/// Rows are inserted through these: the text, and how many values a row has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ledger) struct Bulk {
+    pub(in crate::ledger) text: &'static str,
+    pub(in crate::ledger) columns: usize,
+}
+
+macro_rules! bulk {
+    ($(#[$doc:meta])* $name:ident, $columns:literal, $before:expr, $after:expr) => {
+        $(#[$doc])*
+        pub(in crate::ledger) const $name: Bulk = Bulk {
+            text: concat!($before, " rows(", $columns, ") ", $after),
+            columns: $columns,
+        };
+    };
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* pub(in crate::ledger) const $name: &str = $text;)*
+    };
+}
+
+/// A memory's content, as `rows::memory` reads it.
+macro_rules! image_columns {
+    () => {
+        "image.hash, image.kind, image.session, image.content, image.properties, image.importance, \
+         image.occurred_at, image.valid_from, image.valid_until, image.sparse_derived, \
+         image.sparse_indices, image.sparse_values, image.dense"
+    };
+}
+
+/// A head with its image, as `rows::head` reads it.
+macro_rules! heads {
+    ($rest:expr) => {
+        concat!(
+            "SELECT head.key, space.name, head.id, head.e, head.s, head.created_at, head.updated_at, \
+             head.accessed_at, head.image, ",
+            image_columns!(),
+            " FROM head JOIN space ON space.n = head.space LEFT JOIN image ON image.n = head.image ",
+            $rest
+        )
+    };
+}
+
+/// A relation's head, as `rows::relation` reads it, and the session that it was asked for by.
+macro_rules! relations {
+    ($session:literal, $rest:expr) => {
+        concat!(
+            "SELECT relation.key, space.name, relation.source, relation.kind, relation.target, \
+             relation.discriminator, relation.e, relation.s, relation.weight, relation.properties, \
+             relation.valid_from, relation.valid_until, relation.used_at, ",
+            $session,
+            " FROM ",
+            $rest
+        )
+    };
+}
+
+/// Whole sagas, one row an image, as `rows::sagas` reads them. What has ended shows no images.
+macro_rules! sagas {
+    ($from:expr, $rest:expr) => {
+        concat!(
+            "SELECT saga.log_offset, saga.state, saga.finish, saga.attempts, finish.finished_at, \
+             record.header, record.claims, record.dead_letter, record.body_hash, record.duplicate_of, \
+             record.accepted_at, record.judgement, record.keys, record.body, record.plan, record.ending, \
+             image.n, ",
+            image_columns!(),
+            " FROM ",
+            $from,
+            " JOIN saga_record AS record ON record.n = saga.record \
+             LEFT JOIN finish ON finish.epoch = saga.epoch AND finish.partition = saga.partition \
+                 AND finish.finish = saga.finish \
+             LEFT JOIN image ON saga.state IN (1, 2) \
+                 AND image.n >= record.image_first AND image.n < record.image_first + record.images ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    BEGIN = "BEGIN IMMEDIATE";
+    COMMIT = "COMMIT";
+    ROLLBACK = "ROLLBACK";
+    CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+    IDENTITY = "SELECT identity FROM ledger";
+    NAME_LEDGER = "INSERT INTO ledger (id, identity) VALUES (1, $1) ON CONFLICT DO NOTHING";
+    LAST_NUMBERS = "SELECT (SELECT coalesce(max(n), 0) FROM saga_record), \
+        (SELECT coalesce(max(n), 0) FROM image)";
+
+    EPOCH = "SELECT epoch, identity, partitions, partitioner FROM epoch ORDER BY epoch DESC LIMIT 1";
+    EPOCH_NUMBERED = "SELECT epoch, identity, partitions, partitioner FROM epoch WHERE epoch = $1";
+    OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
+
+    PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published \
+        FROM partition WHERE epoch = $1 AND partition = $2";
+    TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1 \
+        WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
+    WRITE_PARTITION = "UPDATE partition SET watermark = max(watermark, $3), anchor_offset = $4, \
+        anchor_crc = $5, finishes = max(finishes, $6), published = max(published, $7) \
+        WHERE epoch = $1 AND partition = $2";
+
+    SPACE_NUMBERS = "SELECT name, n FROM space WHERE name IN list($1)";
+    DECLARATIONS = "SELECT name, declaration FROM space WHERE name IN list($1) AND declaration IS NOT NULL";
+    SPACES = "SELECT name FROM space WHERE declaration IS NOT NULL ORDER BY name";
+    COUNT_LIVE = "SELECT live FROM space WHERE name = $1";
+
+    CLAIMS = "SELECT claim.key, claim.log_offset, record.body_hash, saga.state, record.ending \
+        FROM claim JOIN saga ON saga.epoch = claim.epoch AND saga.partition = claim.partition \
+            AND saga.log_offset = claim.log_offset \
+        JOIN saga_record AS record ON record.n = saga.record \
+        WHERE claim.epoch = $1 AND claim.partition = $2 AND claim.key IN keys($3)";
+    CLAIMED = "SELECT partition, log_offset FROM claim WHERE epoch = $1 AND key = $2";
+
+    SAGAS = sagas!("saga", "WHERE saga.epoch = $1 AND saga.partition = $2 \
+        AND saga.log_offset IN list($3) ORDER BY saga.log_offset, image.n");
+    UNFINISHED = sagas!("(SELECT * FROM saga WHERE epoch = $1 AND partition = $2 AND log_offset >= $3 \
+        AND state < 3 ORDER BY log_offset LIMIT $4) AS saga", "ORDER BY saga.log_offset, image.n");
+    UNFINISHED_OF = "SELECT saga.epoch, saga.partition, saga.log_offset, record.keys \
+        FROM saga JOIN saga_record AS record ON record.n = saga.record \
+        WHERE saga.space = (SELECT n FROM space WHERE name = $1) AND saga.state < 3 \
+        ORDER BY saga.epoch, saga.partition, saga.log_offset LIMIT $2";
+    MOVE_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3 \
+        RETURNING log_offset, record";
+    COUNT_ATTEMPT = "UPDATE saga SET attempts = attempts + 1 \
+        WHERE epoch = $1 AND partition = $2 AND log_offset = $3";
+    SPACES_OF_SAGAS = "SELECT saga.log_offset, space.name FROM saga JOIN space ON space.n = saga.space \
+        WHERE saga.epoch = $1 AND saga.partition = $2 AND saga.log_offset IN list($3)";
+    WRITES = "SELECT saga.log_offset, record.image_first, record.writes \
+        FROM saga JOIN saga_record AS record ON record.n = saga.record \
+        WHERE saga.epoch = $1 AND saga.partition = $2 AND saga.log_offset IN list($3)";
+
+    FINISH = "INSERT INTO finish (epoch, partition, finish, finished_at, offsets) VALUES ($1, $2, $3, $4, $5)";
+    FINISHES_AFTER = "SELECT finish, offsets FROM finish \
+        WHERE epoch = $1 AND partition = $2 AND finish > $3 ORDER BY finish LIMIT $4";
+
+    HEADS = heads!("WHERE head.key IN keys($1)");
+    LIST_HEADS = heads!("WHERE head.space = (SELECT n FROM space WHERE name = $1) AND head.id > $2 \
+        AND head.image IS NOT NULL ORDER BY head.id LIMIT $3");
+    SCAN_HEADS = heads!("WHERE head.key > $1 ORDER BY head.key LIMIT $2");
+    LIVE_AMONG = "SELECT space, count(*) FROM head WHERE key IN keys($1) AND image IS NOT NULL GROUP BY space";
+    ADD_LIVE = "UPDATE space SET live = live + $2 WHERE n = $1";
+    TOUCH = "UPDATE head SET accessed_at = max(coalesce(accessed_at, $2), $2) \
+        WHERE key IN keys($1) AND image IS NOT NULL";
+
+    RELATIONS = relations!("NULL", "relation JOIN space ON space.n = relation.space \
+        WHERE relation.key IN keys($1)");
+    SCAN_RELATIONS = relations!("NULL", "relation JOIN space ON space.n = relation.space \
+        WHERE relation.key > $1 ORDER BY relation.key LIMIT $2");
+    RELATIONS_OF_MEMORIES = concat!(
+        relations!("NULL", "relation JOIN space ON space.n = relation.space \
+            WHERE relation.source_key IN keys($1) AND relation.weight IS NOT NULL"),
+        " UNION ",
+        relations!("NULL", "relation JOIN space ON space.n = relation.space \
+            WHERE relation.target_key IN keys($1) AND relation.weight IS NOT NULL"),
+        " ORDER BY 1"
+    );
+    /// `CROSS JOIN` fixes the order: from the few memories of a session to their relations.
+    RELATIONS_OF_SESSIONS = relations!("head.session", "head \
+        CROSS JOIN relation ON relation.source_key = head.key \
+        JOIN space ON space.n = head.space \
+        WHERE head.space IN (SELECT n FROM space WHERE name IN list($1)) AND head.session IN list($2) \
+        AND head.image IS NOT NULL AND relation.weight IS NOT NULL ORDER BY relation.key");
+
+    SWEEP_UNTIL = "SELECT count(*), max(n) FROM (SELECT n FROM image WHERE n > $1 ORDER BY n LIMIT $2)";
+    SWEEP_IMAGES = "DELETE FROM image WHERE n IN (SELECT n FROM image WHERE n > $1 AND n <= $2 \
+        AND NOT EXISTS (SELECT 1 FROM head WHERE head.key = image.key AND head.image = image.n) \
+        AND NOT EXISTS (SELECT 1 FROM saga WHERE saga.epoch = image.epoch \
+            AND saga.partition = image.partition AND saga.log_offset = image.log_offset AND saga.state < 3) \
+        ORDER BY n LIMIT $3) RETURNING n";
+}
+
+bulk!(
+    INSERT_PARTITIONS,
+    3,
+    "INSERT INTO partition (epoch, partition, nonce) VALUES",
+    "ON CONFLICT DO NOTHING"
+);
+bulk!(INSERT_SPACES, 1, "INSERT INTO space (name) VALUES", "ON CONFLICT DO NOTHING");
+bulk!(
+    DECLARE,
+    2,
+    "INSERT INTO space (name, declaration) VALUES",
+    "ON CONFLICT (name) DO UPDATE SET declaration = excluded.declaration"
+);
+bulk!(
+    INSERT_SAGAS,
+    7,
+    "INSERT INTO saga (epoch, partition, log_offset, record, space, state, finish) VALUES",
+    ""
+);
+bulk!(
+    INSERT_RECORDS,
+    15,
+    "INSERT INTO saga_record (n, header, claims, dead_letter, body_hash, duplicate_of, accepted_at, \
+     judgement, keys, body, plan, image_first, images, writes, ending) VALUES",
+    ""
+);
+bulk!(INSERT_CLAIMS, 4, "INSERT INTO claim (epoch, key, partition, log_offset) VALUES", "");
+bulk!(
+    INSERT_IMAGES,
+    18,
+    "INSERT INTO image (n, key, epoch, partition, log_offset, hash, kind, session, content, properties, \
+     importance, occurred_at, valid_from, valid_until, sparse_derived, sparse_indices, sparse_values, \
+     dense) VALUES",
+    ""
+);
+bulk!(
+    /// What a start, or another ending, adds to the written-once part of a saga.
+    COMPLETE_RECORDS,
+    6,
+    "WITH v (n, plan, image_first, images, writes, ending) AS (VALUES",
+    ") UPDATE saga_record SET body = NULL, plan = coalesce(v.plan, saga_record.plan), \
+     image_first = coalesce(v.image_first, saga_record.image_first), \
+     images = coalesce(v.images, saga_record.images), writes = coalesce(v.writes, saga_record.writes), \
+     ending = coalesce(v.ending, saga_record.ending) FROM v WHERE saga_record.n = v.n"
+);
+bulk!(
+    /// The fence: only over a lower version. Creation is kept while a memory lives on.
+    WRITE_HEADS,
+    9,
+    "INSERT INTO head (key, space, id, e, s, image, session, created_at, updated_at) VALUES",
+    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, image = excluded.image, \
+     session = excluded.session, updated_at = excluded.updated_at, \
+     created_at = CASE WHEN head.image IS NULL OR excluded.image IS NULL \
+         THEN excluded.created_at ELSE head.created_at END, \
+     accessed_at = CASE WHEN head.image IS NULL OR excluded.image IS NULL \
+         THEN NULL ELSE head.accessed_at END \
+     WHERE (head.e, head.s) < (excluded.e, excluded.s)"
+);
+bulk!(
+    /// An undo: the version alone; a tombstone where there was no head.
+    RAISE_HEADS,
+    7,
+    "INSERT INTO head (key, space, id, e, s, created_at, updated_at) VALUES",
+    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s \
+     WHERE (head.e, head.s) < (excluded.e, excluded.s)"
+);
+bulk!(
+    WRITE_RELATIONS,
+    15,
+    "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
+     weight, properties, valid_from, valid_until, used_at) VALUES",
+    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, weight = excluded.weight, \
+     properties = excluded.properties, valid_from = excluded.valid_from, \
+     valid_until = excluded.valid_until, used_at = excluded.used_at \
+     WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
+);
+bulk!(
+    /// An undo, as for heads.
+    RAISE_RELATIONS,
+    10,
+    "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s) \
+     VALUES",
+    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s \
+     WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
+);

@@ -1,0 +1,137 @@
+//! Heads: read with their images, written over lower versions alone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    rows,
+    session::{Binds, Cells, Session, binds, integer},
+    transaction::{SqliteTransaction, number_of},
+};
+use crate::{
+    ledger::{
+        Error, Head, HeadWrite, ImagePointer,
+        sql::{dialect::key_list, statements as sql},
+    },
+    model::{Key, Memory, MemoryId, Space, conflict::memory_key},
+};
+
+/// These memories as a `keys` parameter.
+pub(super) fn keys_of(ids: &[(Space, MemoryId)]) -> String {
+    let keys: Vec<Key> = ids.iter().map(|(space, id)| memory_key(space, id)).collect();
+    key_list(keys.iter())
+}
+
+impl Session<'_> {
+    /// Heads with their images, in the order asked.
+    pub(super) async fn heads(&mut self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
+        let keys: Vec<Key> = ids.iter().map(|(space, id)| memory_key(space, id)).collect();
+        let found = self.heads_by_key(&keys).await?;
+        Ok(keys.iter().filter_map(|key| found.get(key)).cloned().collect())
+    }
+
+    /// Heads with their images, by key.
+    pub(super) async fn heads_by_key(&mut self, keys: &[Key]) -> Result<HashMap<Key, Head>, Error> {
+        let rows = self.rows(sql::HEADS, binds!(key_list(keys.iter()))).await?;
+        rows.iter().map(rows::head).collect()
+    }
+
+    /// How many of these are live, by space.
+    async fn live_among(&mut self, keys: &str) -> Result<BTreeMap<i64, i64>, Error> {
+        let mut live = BTreeMap::new();
+        for row in self.rows(sql::LIVE_AMONG, binds!(keys)).await? {
+            let mut cells = Cells::of(&row, "head");
+            live.insert(cells.get()?, cells.get()?);
+        }
+        Ok(live)
+    }
+}
+
+/// A head that points forward: its key, and the image it points at.
+struct Forward<'w> {
+    write: &'w HeadWrite,
+    key: Key,
+    image: Option<(i64, &'w Memory)>,
+}
+
+impl SqliteTransaction {
+    pub(super) async fn write_all_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error> {
+        let numbers = self.space_numbers(heads.iter().map(|write| &write.space)).await?;
+        let keys: Vec<Key> = heads.iter().map(|write| memory_key(&write.space, &write.id)).collect();
+        let images = self.image_numbers(heads).await?;
+        let (mut forward, mut raised) = (Vec::with_capacity(heads.len()), Vec::new());
+        for (write, key) in heads.iter().zip(&keys) {
+            match &write.image {
+                ImagePointer::Untouched => raised.push((write, *key)),
+                ImagePointer::Forward { after: None } => {
+                    forward.push(Forward { write, key: *key, image: None })
+                }
+                ImagePointer::Forward { after: Some(memory) } => {
+                    let offset = write.version.offset();
+                    let missing = || {
+                        let position = self.partition.at(offset);
+                        Error::Corrupt(format!("saga {position} wrote no image of `{}`", write.id))
+                    };
+                    let number = images.get(&(offset, *key)).copied().ok_or_else(missing)?;
+                    forward.push(Forward { write, key: *key, image: Some((number, memory)) });
+                }
+            }
+        }
+        let key_list = key_list(keys.iter());
+        let mut session = self.session();
+        let before = session.live_among(&key_list).await?;
+        let bind = |binds: &mut Binds, head: &Forward<'_>| bind_forward(binds, head, &numbers);
+        session.write(sql::WRITE_HEADS, &forward, bind).await?;
+        let bind =
+            |binds: &mut Binds, (write, key): &(&HeadWrite, Key)| bind_head(binds, write, key, &numbers);
+        session.write(sql::RAISE_HEADS, &raised, bind).await?;
+        let after = session.live_among(&key_list).await?;
+        for number in numbers.into_values() {
+            let change = after.get(&number).unwrap_or(&0) - before.get(&number).unwrap_or(&0);
+            if change != 0 {
+                session.run(sql::ADD_LIVE, binds!(number, change)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of the images that these heads are to point at, by saga and memory.
+    async fn image_numbers(&mut self, heads: &[HeadWrite]) -> Result<HashMap<(u64, Key), i64>, Error> {
+        let forward =
+            heads.iter().filter(|write| matches!(&write.image, ImagePointer::Forward { after: Some(_) }));
+        let mut offsets: Vec<u64> = forward.map(|write| write.version.offset()).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        let mut numbers = HashMap::with_capacity(heads.len());
+        let partition = self.partition;
+        for (offset, first, writes) in self.session().writes(partition, &offsets).await? {
+            let with_image = writes.into_iter().filter(|(image, _)| *image);
+            numbers.extend(with_image.zip(first..).map(|((_, key), number)| ((offset, key), number)));
+        }
+        Ok(numbers)
+    }
+}
+
+fn bind_forward(binds: &mut Binds, head: &Forward<'_>, spaces: &HashMap<Space, i64>) {
+    let Forward { write, key, image } = head;
+    binds
+        .add(key.0.as_slice())
+        .add(number_of(spaces, &write.space))
+        .add(write.id.as_str())
+        .add(write.version.epoch)
+        .add(integer(write.version.sequence))
+        .add(image.map(|(number, _)| number))
+        .add(image.and_then(|(_, memory)| memory.session.as_deref()))
+        .add(write.at.as_micros())
+        .add(write.at.as_micros());
+}
+
+fn bind_head(binds: &mut Binds, write: &HeadWrite, key: &Key, spaces: &HashMap<Space, i64>) {
+    binds
+        .add(key.0.as_slice())
+        .add(number_of(spaces, &write.space))
+        .add(write.id.as_str())
+        .add(write.version.epoch)
+        .add(integer(write.version.sequence))
+        .add(write.at.as_micros())
+        .add(write.at.as_micros());
+}

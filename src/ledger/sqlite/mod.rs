@@ -1,0 +1,127 @@
+//! A ledger in one SQLite file.
+//!
+//! ```text
+//! write transactions ──one at a time──▶ one connection, BEGIN IMMEDIATE
+//! reads ──────────────────────────────▶ a few read-only connections, one statement each
+//! ```
+//!
+//! SQLite has one writer, so the one connection behind a lock *is* the lock of every partition. A
+//! read is always a single statement, or several over rows that no longer change: no connection of
+//! the pool is ever inside a transaction, so none can be handed back inside one.
+//!
+//! One process opens a ledger at a time; a lock file beside it names that process.
+
+mod heads;
+mod open;
+mod read;
+mod relations;
+mod rows;
+mod sagas;
+mod session;
+mod transaction;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use parking_lot::Mutex;
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio::sync::OwnedMutexGuard;
+
+pub use self::open::{OpenError, Options};
+use self::session::{Binds, Session, binds};
+use super::{
+    Error,
+    sql::{dialect::Texts, statements as sql},
+};
+use crate::model::Space;
+
+/// A ledger in one SQLite file. Clones share it.
+#[derive(Clone)]
+pub struct SqliteLedger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    identity: String,
+    texts: Texts,
+    readers: SqlitePool,
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Numbers of spaces that have committed. Never wrong, since a number never changes.
+    spaces: Mutex<HashMap<Space, i64>>,
+    /// Images up to this number have been looked at in the present round of sweeping.
+    swept: AtomicU64,
+    /// Held until the last handle is gone.
+    _lock: std::fs::File,
+}
+
+/// The writing connection, and the numbers that only it gives out.
+struct Writer {
+    connection: SqliteConnection,
+    /// A transaction was begun and has not been seen to end: it was dropped, or its answer was lost.
+    open: bool,
+    last_record: i64,
+    last_image: i64,
+}
+
+/// Most spaces whose numbers are remembered: some 10 MB.
+const SPACES_MAX: usize = 100_000;
+
+impl Writer {
+    /// Rolls back whatever was left open, and begins.
+    async fn begin(&mut self, texts: &Texts) -> Result<(), Error> {
+        if self.open {
+            // It fails when there is nothing to roll back, which is as good.
+            if let Err(error) = self.session(texts).run(sql::ROLLBACK, Binds::default()).await {
+                tracing::debug!(%error, "nothing to roll back");
+            }
+        }
+        self.open = true;
+        self.session(texts).run(sql::BEGIN, Binds::default()).await?;
+        Ok(())
+    }
+
+    async fn commit(&mut self, texts: &Texts) -> Result<(), Error> {
+        let done = self.session(texts).run(sql::COMMIT, Binds::default()).await;
+        done.map_err(|error| Error::Indeterminate(error.to_string()))?;
+        self.open = false;
+        Ok(())
+    }
+
+    fn session<'c>(&'c mut self, texts: &'c Texts) -> Session<'c> {
+        Session { connection: &mut self.connection, texts }
+    }
+}
+
+impl SqliteLedger {
+    /// The writer, inside a new transaction.
+    async fn begin(&self) -> Result<OwnedMutexGuard<Writer>, Error> {
+        let mut writer = Arc::clone(&self.shared.writer).lock_owned().await;
+        writer.begin(&self.shared.texts).await?;
+        Ok(writer)
+    }
+
+    fn remember(&self, spaces: HashMap<Space, i64>) {
+        let mut known = self.shared.spaces.lock();
+        if known.len() + spaces.len() > SPACES_MAX {
+            known.clear();
+        }
+        known.extend(spaces);
+    }
+
+    /// Folds the write-ahead log into the file and closes every connection. Without it nothing is
+    /// lost; the next start reads the log again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the file cannot be written.
+    pub async fn close(self) -> Result<(), Error> {
+        self.shared.readers.close().await;
+        let mut writer = self.shared.writer.lock().await;
+        writer.session(&self.shared.texts).run(sql::CHECKPOINT, binds!()).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

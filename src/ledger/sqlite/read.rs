@@ -1,0 +1,290 @@
+//! The ledger as one shared thing: epochs, leases, and every read outside a transaction.
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::{
+    SqliteLedger, rows,
+    session::{Binds, Cells, Session, binds, failed, integer},
+    transaction::{SqliteTransaction, read_partition},
+};
+use crate::{
+    ledger::{
+        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow, Transaction,
+        sql::{codec, dialect::list, statements as sql},
+    },
+    model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
+};
+
+/// How many images a sweep looks at for each that it may drop.
+const LOOKED_AT_PER_DROP: u64 = 8;
+
+type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
+
+impl SqliteLedger {
+    async fn reader(&self) -> Result<Reader, Error> {
+        self.shared.readers.acquire().await.map_err(failed)
+    }
+
+    fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
+        Session { connection: reader, texts: &self.shared.texts }
+    }
+
+    async fn rows(
+        &self,
+        statement: &'static str,
+        binds: Binds,
+    ) -> Result<Vec<sqlx::sqlite::SqliteRow>, Error> {
+        let mut reader = self.reader().await?;
+        self.session(&mut reader).rows(statement, binds).await
+    }
+
+    async fn row(
+        &self,
+        statement: &'static str,
+        binds: Binds,
+    ) -> Result<Option<sqlx::sqlite::SqliteRow>, Error> {
+        let mut reader = self.reader().await?;
+        self.session(&mut reader).row(statement, binds).await
+    }
+
+    /// Finishes after number `after` with their offsets, until these are `limit` or more.
+    async fn finishes_after(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u64>)>, Error> {
+        let most = integer(limit.max(1) as u64);
+        let binds = binds!(partition.epoch, partition.partition, integer(after), most);
+        let (mut finishes, mut count) = (Vec::new(), 0);
+        for row in self.rows(sql::FINISHES_AFTER, binds).await? {
+            let mut cells = Cells::of(&row, "finish");
+            let (number, offsets) = (cells.number()?, cells.bytes(codec::offsets_from)?);
+            count += offsets.len();
+            finishes.push((number, offsets));
+            if count >= limit {
+                break;
+            }
+        }
+        Ok(finishes)
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn epoch(&self) -> Result<Option<EpochRow>, Error> {
+        self.row(sql::EPOCH, binds!()).await?.as_ref().map(rows::epoch).transpose()
+    }
+
+    async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error> {
+        let mut writer = self.begin().await?;
+        let mut session = writer.session(&self.shared.texts);
+        if let Some(row) = session.row(sql::EPOCH_NUMBERED, binds!(epoch.epoch)).await? {
+            let known = rows::epoch(&row)?;
+            let other = || Error::Corrupt(format!("epoch {} was opened over another log", epoch.epoch));
+            return if known == *epoch { Ok(()) } else { Err(other()) };
+        }
+        let EpochRow { epoch: number, identity, partitions, partitioner } = epoch;
+        let binds = binds!(*number, identity.as_str(), *partitions, partitioner.as_str());
+        session.run(sql::OPEN_EPOCH, binds).await?;
+        let partitions: Vec<u32> = (0..*partitions).collect();
+        let nobody = [0_u8; 16];
+        let bind = |binds: &mut Binds, partition: &u32| {
+            binds.add(*number).add(*partition).add(nobody.as_slice());
+        };
+        session.write(sql::INSERT_PARTITIONS, &partitions, bind).await?;
+        writer.commit(&self.shared.texts).await
+    }
+
+    async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error> {
+        let mut writer = self.begin().await?;
+        let mut session = writer.session(&self.shared.texts);
+        let row = read_partition(&mut session, partition).await?;
+        if row.nonce == nonce {
+            return Ok(Lease { partition, nonce, epoch: row.lease_epoch });
+        }
+        let bytes = nonce.to_be_bytes();
+        let binds = binds!(partition.epoch, partition.partition, bytes.as_slice(), integer(row.lease_epoch));
+        if session.run(sql::TAKE_LEASE, binds).await? != 1 {
+            return Err(Error::Fenced { partition });
+        }
+        writer.commit(&self.shared.texts).await?;
+        Ok(Lease { partition, nonce, epoch: row.lease_epoch + 1 })
+    }
+
+    async fn transaction(&self, lease: &Lease) -> Result<Box<dyn Transaction>, Error> {
+        Ok(Box::new(SqliteTransaction::begin(self.clone(), lease).await?))
+    }
+
+    async fn partition(&self, partition: PartitionId) -> Result<PartitionRow, Error> {
+        let mut reader = self.reader().await?;
+        read_partition(&mut self.session(&mut reader), partition).await
+    }
+
+    async fn unfinished(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<SagaRow>, Error> {
+        let binds = binds!(partition.epoch, partition.partition, integer(from), integer(limit as u64));
+        rows::sagas(partition, &self.rows(sql::UNFINISHED, binds).await?)
+    }
+
+    async fn ended_after(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<SagaRow>)>, Error> {
+        // Neither finishes nor ended rows change, so that two statements see one state.
+        let finishes = self.finishes_after(partition, after, limit).await?;
+        let offsets: Vec<u64> = finishes.iter().flat_map(|(_, offsets)| offsets).copied().collect();
+        let mut reader = self.reader().await?;
+        let sagas = self.session(&mut reader).sagas(partition, &offsets).await?;
+        let mut ended: Vec<(u64, Vec<SagaRow>)> =
+            finishes.iter().map(|(number, _)| (*number, Vec::new())).collect();
+        for saga in sagas {
+            let at = ended.binary_search_by_key(&saga.finish, |(number, _)| *number).ok();
+            let rows = at.and_then(|at| ended.get_mut(at)).ok_or_else(|| {
+                let position = partition.at(saga.offset);
+                Error::Corrupt(format!(
+                    "saga {position} was ended by finish {}, which does not name it",
+                    saga.finish
+                ))
+            })?;
+            rows.1.push(saga);
+        }
+        Ok(ended)
+    }
+
+    async fn saga(&self, position: Position) -> Result<Option<SagaRow>, Error> {
+        let mut reader = self.reader().await?;
+        let found = self.session(&mut reader).sagas(position.partition_id(), &[position.offset]).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn claimed(&self, epoch: u32, claim: Key) -> Result<Option<Position>, Error> {
+        let row = self.row(sql::CLAIMED, binds!(epoch, claim.0.as_slice())).await?;
+        row.map(|row| {
+            let mut cells = Cells::of(&row, "claim");
+            Ok(PartitionId { epoch, partition: cells.get()? }.at(cells.number()?))
+        })
+        .transpose()
+    }
+
+    async fn heads(&self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
+        let mut reader = self.reader().await?;
+        self.session(&mut reader).heads(ids).await
+    }
+
+    async fn list(&self, space: &Space, after: Option<&MemoryId>, limit: usize) -> Result<Vec<Head>, Error> {
+        let after = after.map_or("", MemoryId::as_str);
+        let rows = self.rows(sql::LIST_HEADS, binds!(space.as_str(), after, integer(limit as u64))).await?;
+        rows.iter().map(|row| Ok(rows::head(row)?.1)).collect()
+    }
+
+    async fn relations_of(&self, space: &Space, id: &MemoryId) -> Result<Vec<RelationHead>, Error> {
+        let question = RelationsOf::Memory(space.clone(), id.clone());
+        let mut reader = self.reader().await?;
+        Ok(self.session(&mut reader).relations_of(&[question]).await?.into_iter().flatten().collect())
+    }
+
+    async fn declaration(&self, space: &Space) -> Result<Option<Declaration>, Error> {
+        let name = list(std::iter::once(space.as_str()));
+        let row = self.row(sql::DECLARATIONS, binds!(name)).await?;
+        row.map(|row| {
+            let mut cells = Cells::of(&row, "space");
+            cells.skip(1);
+            codec::from_json(cells.get()?, || format!("space `{space}`"))
+        })
+        .transpose()
+    }
+
+    async fn spaces(&self) -> Result<Vec<Space>, Error> {
+        let rows = self.rows(sql::SPACES, binds!()).await?;
+        rows.iter().map(|row| Cells::of(row, "space").name()).collect()
+    }
+
+    async fn unfinished_of(
+        &self,
+        space: &Space,
+        limit: usize,
+    ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error> {
+        let rows = self.rows(sql::UNFINISHED_OF, binds!(space.as_str(), integer(limit as u64))).await?;
+        let saga = |row: &sqlx::sqlite::SqliteRow| {
+            let mut cells = Cells::of(row, "saga");
+            let position = Position { epoch: cells.get()?, partition: cells.get()?, offset: cells.number()? };
+            Ok((position, cells.bytes_if_any(codec::keys_from)?.unwrap_or_default()))
+        };
+        rows.iter().map(saga).collect()
+    }
+
+    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
+        let rows = self.rows(sql::SCAN_HEADS, scan(after, limit)).await?;
+        rows.iter().map(|row| Ok(rows::head(row)?.1)).collect()
+    }
+
+    async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {
+        let rows = self.rows(sql::SCAN_RELATIONS, scan(after, limit)).await?;
+        rows.iter().map(|row| Ok(rows::relation(row)?.1)).collect()
+    }
+
+    async fn heads_since(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<(u64, Vec<Head>)>, Error> {
+        let finishes = self.finishes_after(partition, after, limit).await?;
+        let Some((last, _)) = finishes.last() else { return Ok(None) };
+        let offsets: Vec<u64> = finishes.iter().flat_map(|(_, offsets)| offsets).copied().collect();
+        let mut reader = self.reader().await?;
+        let mut session = self.session(&mut reader);
+        let writes = session.writes(partition, &offsets).await?;
+        let mut keys: Vec<Key> =
+            writes.into_iter().flat_map(|(_, _, writes)| writes).map(|(_, key)| key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let heads = session.heads_by_key(&keys).await?;
+        Ok(Some((*last, keys.iter().filter_map(|key| heads.get(key)).cloned().collect())))
+    }
+
+    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+        let limit = limit as u64;
+        let mut writer = self.begin().await?;
+        let mut session = writer.session(&self.shared.texts);
+        let from = self.shared.swept.load(Ordering::Relaxed);
+        let window = limit.saturating_mul(LOOKED_AT_PER_DROP);
+        let row = session.row(sql::SWEEP_UNTIL, binds!(integer(from), integer(window))).await?;
+        let row = row.ok_or_else(|| Error::Corrupt("image: an aggregate has no row".to_owned()))?;
+        let mut cells = Cells::of(&row, "image");
+        let (count, until): (u64, Option<i64>) = (cells.number()?, cells.get()?);
+        let until = until.map_or(from, i64::unsigned_abs);
+        let binds = binds!(integer(from), integer(until), integer(limit));
+        let mut dropped = Vec::new();
+        for row in session.rows(sql::SWEEP_IMAGES, binds).await? {
+            dropped.push(Cells::of(&row, "image").number()?);
+        }
+        writer.commit(&self.shared.texts).await?;
+        // A full hand may have left some of the window; the last window starts the next round.
+        let swept = match dropped.iter().max() {
+            Some(last) if dropped.len() as u64 >= limit => *last,
+            _ if count < window => 0,
+            _ => until,
+        };
+        self.shared.swept.store(swept, Ordering::Relaxed);
+        Ok(dropped.len() as u64)
+    }
+
+    async fn identity(&self) -> Result<String, Error> {
+        Ok(self.shared.identity.clone())
+    }
+}
+
+fn scan(after: Option<Key>, limit: usize) -> Binds {
+    let after = after.map_or_else(Vec::new, |key| key.0.to_vec());
+    binds!(after, integer(limit as u64))
+}

@@ -1,0 +1,135 @@
+//! Relation heads, which hold their content themselves.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{
+    rows,
+    session::{Binds, Session, binds, integer},
+    transaction::{SqliteTransaction, number_of},
+};
+use crate::{
+    ledger::{
+        Error, RelationHead, RelationHeadWrite, RelationState, RelationsOf,
+        sql::{
+            codec,
+            dialect::{key_list, list},
+            statements as sql,
+        },
+    },
+    model::{Key, Relation, RelationKey, Space, Timestamp, conflict::memory_key},
+};
+
+impl Session<'_> {
+    /// Relation heads, tombstones included, in the order asked.
+    pub(super) async fn relations(&mut self, relations: &[RelationKey]) -> Result<Vec<RelationHead>, Error> {
+        let keys: Vec<Key> = relations.iter().map(RelationKey::key).collect();
+        let mut found = HashMap::new();
+        for row in self.rows(sql::RELATIONS, binds!(key_list(keys.iter()))).await? {
+            let (key, head, _) = rows::relation(&row)?;
+            found.insert(key, head);
+        }
+        Ok(keys.iter().filter_map(|key| found.get(key)).cloned().collect())
+    }
+
+    /// Live relations by what they hang on: one list a question, by rising key.
+    pub(super) async fn relations_of(
+        &mut self,
+        questions: &[RelationsOf],
+    ) -> Result<Vec<Vec<RelationHead>>, Error> {
+        let of_memories = self.of_memories(questions).await?;
+        let of_sessions = self.of_sessions(questions).await?;
+        let answer = |question: &RelationsOf| -> Vec<RelationHead> {
+            match question {
+                RelationsOf::Memory(space, id) => {
+                    let hangs =
+                        |head: &&RelationHead| head.relation.space == *space && head.relation.touches(id);
+                    of_memories.iter().filter(hangs).cloned().collect()
+                }
+                RelationsOf::Session(space, session) => {
+                    let hangs = |(head, of): &&(RelationHead, Option<String>)| {
+                        head.relation.space == *space && of.as_ref() == Some(session)
+                    };
+                    of_sessions.iter().filter(hangs).map(|(head, _)| head.clone()).collect()
+                }
+            }
+        };
+        Ok(questions.iter().map(answer).collect())
+    }
+
+    async fn of_memories(&mut self, questions: &[RelationsOf]) -> Result<Vec<RelationHead>, Error> {
+        let memory = |question: &RelationsOf| match question {
+            RelationsOf::Memory(space, id) => Some(memory_key(space, id)),
+            RelationsOf::Session(..) => None,
+        };
+        let keys: Vec<Key> = questions.iter().filter_map(memory).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.rows(sql::RELATIONS_OF_MEMORIES, binds!(key_list(keys.iter()))).await?;
+        found.iter().map(|row| Ok(rows::relation(row)?.1)).collect()
+    }
+
+    async fn of_sessions(
+        &mut self,
+        questions: &[RelationsOf],
+    ) -> Result<Vec<(RelationHead, Option<String>)>, Error> {
+        let (mut spaces, mut sessions) = (BTreeSet::new(), BTreeSet::new());
+        for question in questions {
+            if let RelationsOf::Session(space, session) = question {
+                spaces.insert(space.as_str());
+                sessions.insert(session.as_str());
+            }
+        }
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let binds = binds!(list(spaces.into_iter()), list(sessions.into_iter()));
+        let found = self.rows(sql::RELATIONS_OF_SESSIONS, binds).await?;
+        found.iter().map(|row| rows::relation(row).map(|(_, head, session)| (head, session))).collect()
+    }
+}
+
+impl SqliteTransaction {
+    pub(super) async fn write_all_relations(&mut self, writes: &[RelationHeadWrite]) -> Result<(), Error> {
+        let numbers = self.space_numbers(writes.iter().map(|write| &write.relation.space)).await?;
+        let (mut forward, mut raised) = (Vec::with_capacity(writes.len()), Vec::new());
+        for write in writes {
+            match &write.state {
+                RelationState::Forward(after) => forward.push((write, after.as_ref())),
+                RelationState::Untouched => raised.push(write),
+            }
+        }
+        let mut session = self.session();
+        let bind = |binds: &mut Binds, (write, after): &(&RelationHeadWrite, Option<&Relation>)| {
+            bind_key(binds, write, &numbers);
+            bind_state(binds, *after);
+        };
+        session.write(sql::WRITE_RELATIONS, &forward, bind).await?;
+        let bind = |binds: &mut Binds, write: &&RelationHeadWrite| bind_key(binds, write, &numbers);
+        session.write(sql::RAISE_RELATIONS, &raised, bind).await
+    }
+}
+
+fn bind_key(binds: &mut Binds, write: &RelationHeadWrite, spaces: &HashMap<Space, i64>) {
+    let relation = &write.relation;
+    binds
+        .add(relation.key().0.as_slice())
+        .add(number_of(spaces, &relation.space))
+        .add(relation.source.as_str())
+        .add(relation.kind.as_str())
+        .add(relation.target.as_str())
+        .add(relation.discriminator.as_str())
+        .add(memory_key(&relation.space, &relation.source).0.as_slice())
+        .add(memory_key(&relation.space, &relation.target).0.as_slice())
+        .add(write.version.epoch)
+        .add(integer(write.version.sequence));
+}
+
+fn bind_state(binds: &mut Binds, state: Option<&Relation>) {
+    binds
+        .add(state.map(|relation| relation.weight))
+        .add(state.map(|relation| codec::json(&relation.properties)))
+        .add(state.map(|relation| relation.valid_from.as_micros()))
+        .add(state.and_then(|relation| relation.valid_until).map(Timestamp::as_micros))
+        .add(state.map(|relation| relation.used_at.as_micros()));
+}

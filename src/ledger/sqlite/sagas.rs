@@ -1,0 +1,257 @@
+//! Sagas: inserted whole, then moved.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    rows,
+    session::{Binds, Cells, Session, binds, integer},
+    transaction::{SqliteTransaction, number_of},
+};
+use crate::{
+    ledger::{
+        Claimed, Error, MemoryWrite, Plan, SagaRow, Transition,
+        sql::{
+            codec,
+            dialect::{key_list, list},
+            statements as sql,
+        },
+    },
+    model::{Digest, Key, PartitionId, Space, State, conflict::memory_key},
+};
+
+/// What becomes of a plan: its images' numbers, and which memories they are of.
+struct Written<'p> {
+    plan: &'p Plan,
+    first: i64,
+    writes: Vec<(bool, Key)>,
+}
+
+impl<'p> Written<'p> {
+    /// Numbers the images of `plan` after `last`, which it moves on.
+    fn number(plan: &'p Plan, space: &Space, last: &mut i64) -> Self {
+        let writes: Vec<(bool, Key)> =
+            plan.memories.iter().map(|write| (write.after.is_some(), memory_key(space, &write.id))).collect();
+        let first = *last + 1;
+        *last += writes.iter().map(|(image, _)| i64::from(*image)).sum::<i64>();
+        Self { plan, first, writes }
+    }
+
+    fn images(&self) -> i64 {
+        self.writes.iter().map(|(image, _)| i64::from(*image)).sum()
+    }
+
+    /// The writes that have an image: number, key and content.
+    fn contents(&self) -> impl Iterator<Item = (i64, &Key, &'p MemoryWrite)> {
+        let writes = self.plan.memories.iter().zip(&self.writes).filter(|(_, (image, _))| *image);
+        writes.zip(self.first..).map(|((write, (_, key)), number)| (number, key, write))
+    }
+}
+
+impl Session<'_> {
+    /// Whole sagas by offset.
+    pub(super) async fn sagas(
+        &mut self,
+        partition: PartitionId,
+        offsets: &[u64],
+    ) -> Result<Vec<SagaRow>, Error> {
+        let binds = binds!(partition.epoch, partition.partition, list(offsets.iter()));
+        rows::sagas(partition, &self.rows(sql::SAGAS, binds).await?)
+    }
+
+    /// Which memories sagas write: `(offset, number of the first image, writes)`.
+    pub(super) async fn writes(
+        &mut self,
+        partition: PartitionId,
+        offsets: &[u64],
+    ) -> Result<Vec<(u64, i64, Vec<(bool, Key)>)>, Error> {
+        let binds = binds!(partition.epoch, partition.partition, list(offsets.iter()));
+        let mut found = Vec::with_capacity(offsets.len());
+        for row in self.rows(sql::WRITES, binds).await? {
+            let mut cells = Cells::of(&row, "saga_record");
+            let (offset, first): (u64, Option<i64>) = (cells.number()?, cells.get()?);
+            if let Some(writes) = cells.bytes_if_any(codec::writes_from)? {
+                found.push((offset, first.unwrap_or_default(), writes));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl SqliteTransaction {
+    pub(super) async fn read_claims(&mut self, claims: &[Key]) -> Result<HashMap<Key, Claimed>, Error> {
+        let binds = binds!(self.partition.epoch, self.partition.partition, key_list(claims.iter()));
+        let mut found = HashMap::new();
+        for row in self.session().rows(sql::CLAIMS, binds).await? {
+            let mut cells = Cells::of(&row, "claim");
+            let (claim, offset) = (cells.bytes(Key::from_slice)?, cells.number()?);
+            let body_hash = cells.bytes(Digest::from_slice)?;
+            let number: u8 = cells.get()?;
+            let what = || format!("the saga that holds claim {claim}");
+            let state = State::from_number(number)
+                .ok_or_else(|| Error::Corrupt(format!("{}: no state has number {number}", what())))?;
+            let ending: Option<&str> = cells.get()?;
+            let ending = ending.filter(|_| state.is_terminal());
+            let ending = ending.map(|text| codec::from_json(text, what)).transpose()?;
+            found.insert(claim, Claimed { offset, body_hash, state, ending });
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn insert(&mut self, sagas: &[SagaRow]) -> Result<(), Error> {
+        let spaces = sagas.iter().filter_map(|row| row.header.as_ref()).map(|header| &header.space);
+        let numbers = self.space_numbers(spaces).await?;
+        let mut written = Vec::with_capacity(sagas.len());
+        for row in sagas {
+            written.push(match (&row.plan, &row.header) {
+                (None, _) => None,
+                (Some(plan), Some(header)) => {
+                    Some(Written::number(plan, &header.space, &mut self.writer.last_image))
+                }
+                (Some(_), None) => {
+                    let position = self.partition.at(row.offset);
+                    return Err(Error::Corrupt(format!("saga {position} has a plan but no space")));
+                }
+            });
+        }
+        let first = self.writer.last_record + 1;
+        self.writer.last_record += i64::try_from(sagas.len()).expect("a batch has far fewer rows");
+        let PartitionId { epoch, partition } = self.partition;
+        let mut session = self.session();
+        let bind = |binds: &mut Binds, (row, record): &(&SagaRow, i64)| {
+            let space = row.header.as_ref().map(|header| number_of(&numbers, &header.space));
+            binds.add(epoch).add(partition).add(integer(row.offset)).add(*record).add(space);
+            binds.add(row.state as u8).add(integer(row.finish));
+        };
+        let numbered: Vec<(&SagaRow, i64)> = sagas.iter().zip(first..).collect();
+        session.write(sql::INSERT_SAGAS, &numbered, bind).await?;
+        let records: Vec<_> = numbered.iter().zip(&written).collect();
+        session
+            .write(sql::INSERT_RECORDS, records, |binds, ((row, record), written)| {
+                bind_record(binds, row, *record, written.as_ref());
+            })
+            .await?;
+        let claims: Vec<(Key, u64)> =
+            sagas.iter().filter_map(|row| Some((claim(row)?, row.offset))).collect();
+        let bind = |binds: &mut Binds, (key, offset): &(Key, u64)| {
+            binds.add(epoch).add(key.0.as_slice()).add(partition).add(integer(*offset));
+        };
+        session.write(sql::INSERT_CLAIMS, &claims, bind).await?;
+        let offsets = sagas.iter().map(|row| row.offset);
+        self.write_images(&offsets.zip(written).collect::<Vec<_>>()).await
+    }
+
+    async fn write_images(&mut self, plans: &[(u64, Option<Written<'_>>)]) -> Result<(), Error> {
+        let PartitionId { epoch, partition } = self.partition;
+        let images: Vec<_> = plans
+            .iter()
+            .filter_map(|(offset, written)| Some((*offset, written.as_ref()?)))
+            .flat_map(|(offset, written)| written.contents().map(move |image| (offset, image)))
+            .collect();
+        let bind = |binds: &mut Binds, (offset, (number, key, write)): &(u64, (i64, &Key, &MemoryWrite))| {
+            binds.add(*number).add(key.0.as_slice()).add(epoch).add(partition).add(integer(*offset));
+            let memory = write.after.as_ref().expect("only writes with content have an image");
+            rows::bind_memory(binds, memory, &write.hash);
+        };
+        self.session().write(sql::INSERT_IMAGES, &images, bind).await
+    }
+
+    pub(super) async fn move_sagas(&mut self, moves: &[Transition]) -> Result<Vec<u64>, Error> {
+        let mut alike: BTreeMap<(State, State, u64), Vec<&Transition>> = BTreeMap::new();
+        for step in moves {
+            alike.entry((step.from, step.to, step.finish)).or_default().push(step);
+        }
+        let PartitionId { epoch, partition } = self.partition;
+        let mut moved = Vec::with_capacity(moves.len());
+        for ((from, to, finish), steps) in alike {
+            let offsets = list(steps.iter().map(|step| step.offset));
+            let binds = binds!(epoch, partition, from as u8, to as u8, integer(finish), offsets);
+            let mut records = HashMap::new();
+            for row in self.session().rows(sql::MOVE_SAGAS, binds).await? {
+                let mut cells = Cells::of(&row, "saga");
+                let (offset, record): (u64, i64) = (cells.number()?, cells.get()?);
+                records.insert(offset, record);
+            }
+            self.complete(&steps, &records).await?;
+            moved.extend(records.keys());
+        }
+        moved.sort_unstable();
+        Ok(moved)
+    }
+
+    /// Completes the records of sagas that moved and brought something to keep, or have waited.
+    async fn complete(&mut self, steps: &[&Transition], records: &HashMap<u64, i64>) -> Result<(), Error> {
+        let more =
+            |step: &Transition| step.from == State::Pending || step.plan.is_some() || step.ending.is_some();
+        let steps: Vec<(&Transition, i64)> = steps
+            .iter()
+            .filter(|step| more(step))
+            .filter_map(|step| Some((*step, *records.get(&step.offset)?)))
+            .collect();
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let spaces = self.spaces_of(&steps).await?;
+        let mut plans = Vec::with_capacity(steps.len());
+        for (step, _) in &steps {
+            let space = spaces.get(&step.offset);
+            plans.push(
+                step.plan
+                    .as_ref()
+                    .zip(space)
+                    .map(|(plan, space)| Written::number(plan, space, &mut self.writer.last_image)),
+            );
+        }
+        let rows: Vec<_> = steps.iter().zip(&plans).collect();
+        self.session()
+            .write(sql::COMPLETE_RECORDS, rows, |binds, ((step, record), written)| {
+                let written = written.as_ref();
+                binds.add(*record).add(written.map(|written| codec::plan_json(written.plan)));
+                binds.add(written.map(|written| written.first)).add(written.map(Written::images));
+                binds.add(written.map(|written| codec::writes_bytes(&written.writes)));
+                binds.add(step.ending.as_ref().map(codec::json));
+            })
+            .await?;
+        let offsets = steps.iter().map(|(step, _)| step.offset);
+        self.write_images(&offsets.zip(plans).collect::<Vec<_>>()).await
+    }
+
+    /// The spaces of sagas that bring a plan.
+    async fn spaces_of(&mut self, steps: &[(&Transition, i64)]) -> Result<HashMap<u64, Space>, Error> {
+        let offsets = steps.iter().map(|(step, _)| step).filter(|step| step.plan.is_some());
+        let offsets = list(offsets.map(|step| step.offset));
+        let binds = binds!(self.partition.epoch, self.partition.partition, offsets);
+        let mut spaces = HashMap::new();
+        for row in self.session().rows(sql::SPACES_OF_SAGAS, binds).await? {
+            let mut cells = Cells::of(&row, "saga");
+            spaces.insert(cells.number()?, cells.name()?);
+        }
+        Ok(spaces)
+    }
+}
+
+/// The key of what a row claims, if it does.
+fn claim(row: &SagaRow) -> Option<Key> {
+    let header = row.header.as_ref().filter(|_| row.claims)?;
+    Some(Key::of(&[header.space.as_str(), &header.source, &header.id]))
+}
+
+fn bind_record(binds: &mut Binds, row: &SagaRow, record: i64, written: Option<&Written<'_>>) {
+    let body = row.body.as_ref().filter(|_| row.state == State::Pending);
+    let keys = (!row.keys.is_empty()).then(|| codec::keys_bytes(&row.keys));
+    binds
+        .add(record)
+        .add(row.header.as_ref().map(codec::header_json))
+        .add(row.claims)
+        .add(row.dead_letter)
+        .add(row.body_hash.0.as_slice())
+        .add(row.duplicate_of.map(integer))
+        .add(row.accepted_at.as_micros())
+        .add(codec::json(&row.judgement))
+        .add(keys)
+        .add(body.map(|body| &**body))
+        .add(written.map(|written| codec::plan_json(written.plan)))
+        .add(written.map(|written| written.first))
+        .add(written.map_or(0, Written::images))
+        .add(written.map(|written| codec::writes_bytes(&written.writes)))
+        .add(row.ending.as_ref().map(codec::json));
+}

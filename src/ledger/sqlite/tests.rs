@@ -1,0 +1,75 @@
+//! The contract, and what only a file can promise.
+
+use tempfile::TempDir;
+
+use super::{OpenError, Options, SqliteLedger};
+use crate::{
+    ledger::{
+        Ledger,
+        contract::{self, world},
+    },
+    random::Random,
+};
+
+async fn open(folder: &TempDir) -> Result<SqliteLedger, OpenError> {
+    let path = folder.path().join("ledger.db");
+    SqliteLedger::open(path, &Options::default(), &Random::from_seed(7, 1)).await
+}
+
+async fn new() -> (SqliteLedger, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(&folder).await.unwrap(), folder)
+}
+
+contract::suite!(new());
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_the_process_died() {
+    let (ledger, folder) = new().await;
+    world::commit(&ledger, &[(1, "a", Some("one")), (2, "b", None)]).await;
+    let mut transaction = world::begin(&ledger).await;
+    transaction.insert_sagas(&[world::put(3, "a", Some("three"))]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let identity = ledger.identity().await.unwrap();
+    let partition = ledger.partition(world::PARTITION).await.unwrap();
+    // Dropped inside a transaction, and without a word to SQLite.
+    let mut lost = world::begin(&ledger).await;
+    lost.insert_sagas(&[world::pending(4)]).await.unwrap();
+    drop(lost);
+    drop(ledger);
+    let ledger = open(&folder).await.unwrap();
+    assert_eq!(ledger.identity().await.unwrap(), identity);
+    assert_eq!(ledger.partition(world::PARTITION).await.unwrap(), partition);
+    assert_eq!(ledger.unfinished(world::PARTITION, 0, 9).await.unwrap(), [world::put(3, "a", Some("three"))]);
+    world::commit(&ledger, &[(4, "c", Some("four"))]).await;
+    let contents = ledger.list(&world::space(), None, 9).await.unwrap();
+    let contents: Vec<_> = contents.iter().filter_map(|head| head.memory.clone()).collect();
+    assert_eq!(contents, [world::memory("one"), world::memory("four")], "numbers go on where they were");
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_told_who_has_it() {
+    let (ledger, folder) = new().await;
+    let Err(refused) = open(&folder).await else { panic!("two owners of one ledger") };
+    let text = refused.to_string();
+    assert!(text.contains("in use by process") && text.contains(&std::process::id().to_string()), "{text}");
+    drop(ledger);
+    assert!(open(&folder).await.is_ok(), "the lock goes with its holder");
+}
+
+#[tokio::test]
+async fn batches_of_every_length_are_written_whole() {
+    let (ledger, _folder) = new().await;
+    let lease = world::own(&ledger).await;
+    let mut offset = 0;
+    for length in [1, 2, 3, 255, 256, 257, 700] {
+        let mut transaction = ledger.transaction(&lease).await.unwrap();
+        let rows: Vec<_> =
+            (offset..offset + length).map(|offset| world::put(offset, "a", Some("x"))).collect();
+        transaction.insert_sagas(&rows).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(ledger.unfinished(world::PARTITION, offset, 2000).await.unwrap(), rows);
+        offset += length;
+    }
+}

@@ -1,0 +1,225 @@
+//! One write transaction: the writer, held, and the partition's row as it will be written.
+//!
+//! What it does to sagas, heads and relations stands in the modules of these names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    SqliteLedger, Writer, rows,
+    session::{Binds, Cells, Session, binds, integer},
+};
+use crate::{
+    ledger::{
+        Anchor, Claimed, Error, Head, HeadWrite, Lease, PartitionRow, RelationHead, RelationHeadWrite,
+        RelationsOf, SagaRow, Transaction, Transition,
+        sql::{codec, dialect::list, statements as sql},
+    },
+    model::{Declaration, Key, MemoryId, PartitionId, RelationKey, Space, Timestamp},
+};
+
+/// A write transaction. Dropped without a commit, it is rolled back before the next one begins.
+pub(super) struct SqliteTransaction {
+    pub(super) ledger: SqliteLedger,
+    pub(super) partition: PartitionId,
+    pub(super) writer: OwnedMutexGuard<Writer>,
+    locked: PartitionRow,
+    /// The partition's row as this transaction leaves it: written once, at commit.
+    row: PartitionRow,
+    /// Numbers of spaces that this transaction made.
+    spaces: HashMap<Space, i64>,
+}
+
+impl SqliteTransaction {
+    pub(super) async fn begin(ledger: SqliteLedger, lease: &Lease) -> Result<Self, Error> {
+        let mut writer = ledger.begin().await?;
+        let session = &mut writer.session(&ledger.shared.texts);
+        let locked = read_partition(session, lease.partition).await?;
+        if (locked.nonce, locked.lease_epoch) != (lease.nonce, lease.epoch) {
+            return Err(Error::Fenced { partition: lease.partition });
+        }
+        let row = locked.clone();
+        Ok(Self { ledger, partition: lease.partition, writer, locked, row, spaces: HashMap::new() })
+    }
+
+    pub(super) fn session(&mut self) -> Session<'_> {
+        self.writer.session(&self.ledger.shared.texts)
+    }
+
+    /// The numbers of these spaces; those that have none yet get one.
+    pub(super) async fn space_numbers(
+        &mut self,
+        spaces: impl Iterator<Item = &Space>,
+    ) -> Result<HashMap<Space, i64>, Error> {
+        let mut numbers = HashMap::new();
+        let mut unknown = Vec::new();
+        for space in spaces {
+            if numbers.contains_key(space) || unknown.contains(space) {
+                continue;
+            }
+            let committed = self.ledger.shared.spaces.lock().get(space).copied();
+            match committed.or_else(|| self.spaces.get(space).copied()) {
+                Some(number) => drop(numbers.insert(space.clone(), number)),
+                None => unknown.push(space.clone()),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(numbers);
+        }
+        let names = list(unknown.iter().map(Space::as_str));
+        let mut session = self.session();
+        session
+            .write(sql::INSERT_SPACES, &unknown, |binds, space| {
+                binds.add(space.as_str());
+            })
+            .await?;
+        for row in session.rows(sql::SPACE_NUMBERS, binds!(names)).await? {
+            let mut cells = Cells::of(&row, "space");
+            let (space, number): (Space, i64) = (cells.name()?, cells.get()?);
+            self.spaces.insert(space.clone(), number);
+            numbers.insert(space, number);
+        }
+        Ok(numbers)
+    }
+}
+
+/// The number of a space among those that [`SqliteTransaction::space_numbers`] answered.
+pub(super) fn number_of(numbers: &HashMap<Space, i64>, space: &Space) -> i64 {
+    numbers.get(space).copied().expect("every space of the batch was asked for")
+}
+
+/// A partition's row.
+pub(super) async fn read_partition(
+    session: &mut Session<'_>,
+    partition: PartitionId,
+) -> Result<PartitionRow, Error> {
+    let row = session.row(sql::PARTITION, binds!(partition.epoch, partition.partition)).await?;
+    let unknown = || Error::Corrupt(format!("partition {partition} belongs to no epoch that was opened"));
+    rows::partition(&row.ok_or_else(unknown)?)
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    fn partition(&self) -> &PartitionRow {
+        &self.locked
+    }
+
+    async fn claims(&mut self, claims: &[Key]) -> Result<HashMap<Key, Claimed>, Error> {
+        self.read_claims(claims).await
+    }
+
+    async fn declarations(&mut self, spaces: &[Space]) -> Result<BTreeMap<Space, Declaration>, Error> {
+        let names = list(spaces.iter().map(Space::as_str));
+        let mut declarations = BTreeMap::new();
+        for row in self.session().rows(sql::DECLARATIONS, binds!(names)).await? {
+            let mut cells = Cells::of(&row, "space");
+            let space: Space = cells.name()?;
+            let declaration = codec::from_json(cells.get()?, || format!("space `{space}`"))?;
+            declarations.insert(space, declaration);
+        }
+        Ok(declarations)
+    }
+
+    async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error> {
+        let bind = |binds: &mut Binds, (space, declaration): &(Space, Declaration)| {
+            binds.add(space.as_str()).add(codec::json(declaration));
+        };
+        self.session().write(sql::DECLARE, declarations, bind).await
+    }
+
+    async fn heads(&mut self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
+        self.session().heads(ids).await
+    }
+
+    async fn relations(&mut self, keys: &[RelationKey]) -> Result<Vec<RelationHead>, Error> {
+        self.session().relations(keys).await
+    }
+
+    async fn relations_of(&mut self, questions: &[RelationsOf]) -> Result<Vec<Vec<RelationHead>>, Error> {
+        self.session().relations_of(questions).await
+    }
+
+    async fn count_live(&mut self, space: &Space) -> Result<u64, Error> {
+        let row = self.session().row(sql::COUNT_LIVE, binds!(space.as_str())).await?;
+        row.map_or(Ok(0), |row| Cells::of(&row, "space").number())
+    }
+
+    async fn insert_sagas(&mut self, rows: &[SagaRow]) -> Result<(), Error> {
+        self.insert(rows).await
+    }
+
+    async fn transition(&mut self, moves: &[Transition]) -> Result<Vec<u64>, Error> {
+        self.move_sagas(moves).await
+    }
+
+    async fn sagas(&mut self, offsets: &[u64]) -> Result<Vec<SagaRow>, Error> {
+        let partition = self.partition;
+        self.session().sagas(partition, offsets).await
+    }
+
+    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
+        let binds = binds!(self.partition.epoch, self.partition.partition, integer(offset));
+        self.session().run(sql::COUNT_ATTEMPT, binds).await?;
+        Ok(())
+    }
+
+    async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error> {
+        self.write_all_heads(heads).await
+    }
+
+    async fn write_relations(&mut self, relations: &[RelationHeadWrite]) -> Result<(), Error> {
+        self.write_all_relations(relations).await
+    }
+
+    async fn touch(&mut self, memories: &[(Space, MemoryId)], at: Timestamp) -> Result<(), Error> {
+        let binds = binds!(super::heads::keys_of(memories), at.as_micros());
+        self.session().run(sql::TOUCH, binds).await?;
+        Ok(())
+    }
+
+    async fn advance(&mut self, watermark: u64, anchor: Option<Anchor>) -> Result<(), Error> {
+        if watermark >= self.row.watermark {
+            self.row.watermark = watermark;
+            self.row.anchor = anchor.or(self.row.anchor);
+        }
+        Ok(())
+    }
+
+    async fn finished(&mut self, number: u64, offsets: &[u64], at: Timestamp) -> Result<(), Error> {
+        let (partition, last) = (self.partition, self.row.finishes);
+        if number != last + 1 {
+            return Err(Error::Corrupt(format!("finish {number} of partition {partition} follows {last}")));
+        }
+        let mut offsets = offsets.to_vec();
+        offsets.sort_unstable();
+        let binds = binds!(
+            partition.epoch,
+            partition.partition,
+            integer(number),
+            at.as_micros(),
+            codec::offsets_bytes(&offsets),
+        );
+        self.session().run(sql::FINISH, binds).await?;
+        self.row.finishes = number;
+        Ok(())
+    }
+
+    async fn published(&mut self, finish: u64) -> Result<(), Error> {
+        self.row.published = self.row.published.max(finish);
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), Error> {
+        let Self { ledger, partition, mut writer, locked, row, spaces } = *self;
+        if row != locked {
+            let mut binds = Binds::default();
+            rows::bind_partition(&mut binds, partition, &row);
+            writer.session(&ledger.shared.texts).run(sql::WRITE_PARTITION, binds).await?;
+        }
+        writer.commit(&ledger.shared.texts).await?;
+        ledger.remember(spaces);
+        Ok(())
+    }
+}
