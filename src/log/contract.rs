@@ -369,7 +369,8 @@ async fn patiently<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// An outcome as a put of a memory ends.
-fn outcome(partition: PartitionId, offset: u64, finish: u64) -> OutcomeEvent {
+#[must_use]
+pub fn outcome(partition: PartitionId, offset: u64, finish: u64) -> OutcomeEvent {
     let position = partition.at(offset);
     let memory = MemoryId::new("m-1").expect("an id");
     OutcomeEvent {

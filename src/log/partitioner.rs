@@ -78,7 +78,7 @@ fn murmur2(bytes: &[u8]) -> u32 {
     let mut words = bytes.chunks_exact(4);
     for word in words.by_ref() {
         let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes")).wrapping_mul(MIX);
-        let word = (word ^ word >> 24).wrapping_mul(MIX);
+        let word = (word ^ (word >> 24)).wrapping_mul(MIX);
         hash = hash.wrapping_mul(MIX) ^ word;
     }
     let rest = words.remainder();
@@ -88,8 +88,8 @@ fn murmur2(bytes: &[u8]) -> u32 {
         }
         hash = hash.wrapping_mul(MIX);
     }
-    hash = (hash ^ hash >> 13).wrapping_mul(MIX);
-    hash ^ hash >> 15
+    hash = (hash ^ (hash >> 13)).wrapping_mul(MIX);
+    hash ^ (hash >> 15)
 }
 
 #[cfg(test)]
