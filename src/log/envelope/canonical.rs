@@ -1,0 +1,87 @@
+//! Canonical JSON (RFC 8785), written straight from the strict parse. Pinned: ledgers hold these
+//! bytes and their hashes.
+//!
+//! Objects are sorted already, by [`super::json`]; numbers are read to mean their canonical text,
+//! by [`super::number`], which says where integers beyond 2^53 depart from the RFC.
+
+use super::{
+    json::Json,
+    number::{write_float, write_integer},
+};
+
+/// The canonical body of a command: `{"data":…,"type":…}`.
+pub(super) fn body(data: &Json<'_>, kind: &str, bytes_hint: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes_hint + kind.len() + 32);
+    out.extend_from_slice(b"{\"data\":");
+    write(data, &mut out);
+    out.extend_from_slice(b",\"type\":");
+    write_text(kind, &mut out);
+    out.push(b'}');
+    out
+}
+
+/// Appends the canonical form of `value`. The parser has bounded its depth.
+pub(super) fn write(value: &Json<'_>, out: &mut Vec<u8>) {
+    match value {
+        Json::Null => out.extend_from_slice(b"null"),
+        Json::Bool(true) => out.extend_from_slice(b"true"),
+        Json::Bool(false) => out.extend_from_slice(b"false"),
+        Json::Integer(integer) => write_integer(*integer, out),
+        Json::Float(float) => write_float(*float, out),
+        Json::Text(text) => write_text(text, out),
+        Json::List(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(item, out);
+            }
+            out.push(b']');
+        }
+        Json::Object(members) => {
+            out.push(b'{');
+            for (index, (key, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_text(key, out);
+                out.push(b':');
+                write(member, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+/// Appends a string: escaped only where JSON must, in the shortest way.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        if let Some((special, tail)) = tail.split_first() {
+            write_escape(*special, out);
+            rest = tail;
+        }
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
