@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Condition, Filter, Hit, Layout, Payload, Point, Query};
 use crate::model::{Sparse, space::Metric};
 
-/// Integers up to here are exact as `f64`.
-pub(super) const EXACT_INTEGER_MAX: i64 = 1 << 53;
+/// Below it in size, every integer is exact as `f64` and no other integer is equal to it.
+pub(super) const EXACT_INTEGER_MAX: u64 = 1 << 53;
 
 /// How near `point` is to `query`: similarity, or distance under euclid; `None` when it cannot be a
 /// hit: it lacks that vector, has another length, or shares no sparse term.
@@ -94,7 +94,9 @@ fn equal(wanted: &Value, held: &Value) -> bool {
     match (wanted, held) {
         (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => a == b,
-            (Some(whole), None) => whole.abs() <= EXACT_INTEGER_MAX && b.as_f64() == Some(whole as f64),
+            (Some(whole), None) => {
+                whole.unsigned_abs() < EXACT_INTEGER_MAX && b.as_f64() == Some(whole as f64)
+            }
             _ => a.as_f64() == b.as_f64(),
         },
         (Value::String(_) | Value::Bool(_), _) => wanted == held,
