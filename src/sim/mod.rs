@@ -1,1 +1,111 @@
-//! Stub.
+//! The simulator: the real coordinator over simulated log, ledger, stores and clock.
+//!
+//! ```text
+//! seed ─▶ shape, swarm ─▶ producers ─▶ log ─▶ nodes (the real worker) ─▶ ledger, stores
+//!                          faults ───────┴──────────┴──────────────────────┘
+//!                          monitor: cheap invariants, at every effect
+//!                          fold + check: everything else, at rest
+//! ```
+//!
+//! A run is a pure function of its seed: one thread, paused time, ordered maps, seeded streams. The
+//! servers are the real in-memory ones behind a [`network`] that loses, delays and doubles; nodes are
+//! killed and paused at any call. Then faults stop, everything must end, and the [`fold`] of the log
+//! says what every store must hold.
+//!
+//! It cannot find wrong beliefs about real stores, bugs of drivers, or races of memory.
+
+mod boundary;
+mod campaign;
+mod check;
+mod clock;
+mod cluster;
+mod faults;
+mod fold;
+mod ledger;
+mod log;
+mod meaning;
+mod monitor;
+mod network;
+mod run;
+mod shape;
+mod stores;
+mod trace;
+mod workload;
+
+use crate::{invariant::Invariant, random::Random};
+
+pub use boundary::{Action, Boundary, Strike};
+pub use campaign::{CampaignReport, campaign};
+pub use faults::{Counts, Fault};
+
+/// How seeds are run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether anything goes wrong at all.
+    pub faults: bool,
+    /// Keep every event as text.
+    pub keep_trace: bool,
+    /// Tell the checker something false: every seed must fail.
+    pub canary: bool,
+    /// One planned blow, for the crash matrix.
+    pub strike: Option<Strike>,
+    /// Draw nothing: a small, fixed shape of one node and few keys, for the crash matrix.
+    pub graph: Option<bool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { faults: true, keep_trace: false, canary: false, strike: None, graph: None }
+    }
+}
+
+impl Options {
+    /// The shape of a run.
+    fn shape(&self, random: &Random, kinds: usize) -> shape::Shape {
+        let mut shape = shape::Shape::draw(random, kinds);
+        shape.graph = self.graph.unwrap_or(shape.graph);
+        shape
+    }
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// What happened, in one sentence.
+    pub sentence: String,
+}
+
+/// What one seed came to.
+#[derive(Debug, Clone)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: u64,
+    /// What was broken; empty: nothing.
+    pub violations: Vec<Violation>,
+    /// Hash over every event: the same seed gives the same.
+    pub hash: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// How much virtual time passed, in milliseconds.
+    pub virtual_ms: u64,
+    /// How often each fault fired, in the order of [`Fault::ALL`].
+    pub fired: Counts,
+    /// Passes and strikes of each boundary, in the order of [`Boundary::ALL`].
+    pub boundaries: Vec<(u64, u64)>,
+    /// The events as text, if they were kept.
+    pub lines: Vec<String>,
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, options: &Options) -> SeedReport {
+    run::run(seed, options)
+}
+
+/// Every event of one seed, one line each.
+#[must_use]
+pub fn trace(seed: u64, options: &Options) -> SeedReport {
+    run(seed, &Options { keep_trace: true, ..options.clone() })
+}

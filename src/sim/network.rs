@@ -291,7 +291,9 @@ impl Link {
             return self.lose(Loss::Unknown).await;
         }
         if let Some(fault) = fires(route.late) {
-            network.spawn(later(faults.between(fault, 600, 20_000), &work));
+            // A server ends a session whose client is gone; a store may keep a request for long.
+            let longest = if fault == Fault::LedgerLateCommit { 4_000 } else { 20_000 };
+            network.spawn(later(faults.between(fault, 600, longest), &work));
             network.give_up().await;
             return self.lose(Loss::Unknown).await;
         }

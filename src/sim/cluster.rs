@@ -1,0 +1,252 @@
+//! The nodes of a run: started, killed, paused, replaced.
+//!
+//! A node is one [`worker::run`](crate::worker::run) with its own handles on the shared servers. What
+//! it knows dies with it; what the servers know stays. A paused node is taken for dead by the group
+//! after a while, and goes on as a zombie.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    ledger::Ledger,
+    random::Random,
+    saga::plan::Planner,
+    worker::{self, Ports},
+};
+
+use super::{
+    clock::SimulatedClock,
+    faults::Fault,
+    ledger::{Sessions, SimulatedLedger},
+    log::{SharedLog, SimulatedLog},
+    monitor::Monitor,
+    network::{Fate, Link, Network, Node, Outage},
+    shape::Shape,
+    stores::{Graph, Shared, VectorServer, Vectors},
+};
+
+/// Everything that outlives nodes.
+pub(super) struct Servers {
+    /// The network between nodes and servers.
+    pub(super) network: Arc<Network>,
+    /// What is watched.
+    pub(super) monitor: Arc<Monitor>,
+    /// Wall time.
+    pub(super) clock: Arc<SimulatedClock>,
+    /// The log, the outcomes and the dead letters.
+    pub(super) log: Arc<SharedLog>,
+    /// The ledger itself.
+    pub(super) ledger: Arc<dyn Ledger>,
+    /// Its absence.
+    pub(super) ledger_outage: Arc<Outage>,
+    /// The vector store.
+    pub(super) vectors: Arc<VectorServer>,
+    /// What vector wrappers share.
+    pub(super) vector_shared: Arc<Shared>,
+    /// The projected graph, where there is one.
+    pub(super) graph: Option<Arc<dyn crate::graph::Project>>,
+    /// What graph wrappers share.
+    pub(super) graph_shared: Arc<Shared>,
+    /// The shape of the run.
+    pub(super) shape: Arc<Shape>,
+    /// The seed.
+    pub(super) seed: u64,
+}
+
+struct Running {
+    node: Arc<Node>,
+    sessions: Arc<Sessions>,
+}
+
+/// The nodes.
+pub(super) struct Cluster {
+    servers: Arc<Servers>,
+    running: Mutex<BTreeMap<u32, Running>>,
+    started: Mutex<u32>,
+    fate: mpsc::Sender<Fate>,
+}
+
+/// Fates that can wait to be looked at: more than nodes that can die between two looks.
+const FATES_MAX: usize = 64;
+
+impl Cluster {
+    /// No nodes yet, and what becomes of them.
+    pub(super) fn new(servers: Arc<Servers>) -> (Arc<Self>, mpsc::Receiver<Fate>) {
+        let (fate, fates) = mpsc::channel(FATES_MAX);
+        let cluster = Self { servers, running: Mutex::default(), started: Mutex::new(0), fate };
+        (Arc::new(cluster), fates)
+    }
+
+    /// Starts a node.
+    pub(super) fn start(self: &Arc<Self>) {
+        let id = {
+            let mut started = self.started.lock();
+            *started += 1;
+            *started
+        };
+        let servers = &self.servers;
+        let node = Arc::new(Node::new(id, self.fate.clone()));
+        let link = Link { node: Arc::clone(&node), network: Arc::clone(&servers.network) };
+        let sessions = Arc::new(Sessions::default());
+        link.event(format_args!("starts"));
+        let ports = self.ports(&link, &sessions);
+        let options = servers.shape.options.clone();
+        let tasks = node.tasks.clone();
+        self.running.lock().insert(id, Running { node: Arc::clone(&node), sessions });
+        let cluster = Arc::clone(self);
+        let run = worker::run(ports, options, tasks.clone());
+        drop(tasks.spawn(async move {
+            let ended = run.await;
+            link.event(format_args!("ends by itself: {}", if ended.is_ok() { "ok" } else { "error" }));
+            // A process that gives up at its start is started again by whoever runs it.
+            if !node.tasks.is_stopping() {
+                node.kill();
+            }
+            drop(cluster);
+        }));
+    }
+
+    fn ports(&self, link: &Link, sessions: &Arc<Sessions>) -> Ports {
+        let servers = &self.servers;
+        let log = Arc::new(SimulatedLog { link: link.clone(), shared: Arc::clone(&servers.log) });
+        let graph = servers.graph.as_ref().map(|store| {
+            Arc::new(Graph {
+                link: link.clone(),
+                shared: Arc::clone(&servers.graph_shared),
+                store: Arc::clone(store),
+            }) as Arc<dyn crate::graph::Project>
+        });
+        let ledger = SimulatedLedger::new(
+            link.clone(),
+            Arc::clone(&servers.ledger),
+            Arc::clone(&servers.monitor),
+            Arc::clone(&servers.ledger_outage),
+            Arc::clone(sessions),
+        );
+        let vectors = Vectors {
+            link: link.clone(),
+            shared: Arc::clone(&servers.vector_shared),
+            server: Arc::clone(&servers.vectors),
+        };
+        Ports {
+            log: Arc::clone(&log) as Arc<_>,
+            outcomes: Arc::clone(&log) as Arc<_>,
+            dead_letters: log,
+            ledger: Arc::new(ledger),
+            vectors: Arc::new(vectors),
+            graph,
+            decide: Arc::new(Planner::default()),
+            clock: Arc::clone(&servers.clock) as Arc<dyn Clock>,
+            // Each incarnation has a stream of its own, far from those of the faults.
+            random: Random::from_seed(servers.seed, 10_000 + u64::from(link.node.id)),
+        }
+    }
+
+    /// Sees to nodes whose fate has changed, until the run is over.
+    pub(super) fn watch(self: Arc<Self>, mut fates: mpsc::Receiver<Fate>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            while let Some(fate) = fates.recv().await {
+                match fate {
+                    Fate::Killed(id) => self.replace(id).await,
+                    Fate::Paused(id) => self.take_for_dead(id),
+                }
+            }
+        })
+    }
+
+    /// A node has died: what it held is freed after a while, and another is started.
+    async fn replace(self: &Arc<Self>, id: u32) {
+        let Some(gone) = self.running.lock().remove(&id) else { return };
+        let faults = &self.servers.network.faults;
+        if self.servers.vectors.crash().await {
+            faults.count(Fault::VectorTailLost);
+        }
+        let (session, restart) =
+            (faults.between(Fault::Kill, 5, 1_500), faults.between(Fault::Kill, 10, 3_000));
+        let cluster = Arc::clone(self);
+        self.servers.network.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(session)).await;
+            gone.sessions.end_all();
+            cluster.servers.log.lose(id, true);
+        });
+        let cluster = Arc::clone(self);
+        self.servers.network.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(restart)).await;
+            cluster.start();
+        });
+    }
+
+    /// A node stands still: others take over, and later it goes on.
+    fn take_for_dead(self: &Arc<Self>, id: u32) {
+        let found = self.running.lock().get(&id).map(|run| (Arc::clone(&run.node), Arc::clone(&run.sessions)));
+        let Some((node, sessions)) = found else { return };
+        let faults = &self.servers.network.faults;
+        let (session, wakes) =
+            (faults.between(Fault::Pause, 20, 1_500), faults.between(Fault::Pause, 1, 4_000));
+        self.servers.network.trace.event(&node, format_args!("is paused for {wakes} ms"));
+        let cluster = Arc::clone(self);
+        self.servers.network.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(session.min(wakes))).await;
+            if session < wakes {
+                sessions.end_all();
+                cluster.servers.log.lose(id, false);
+                tokio::time::sleep(Duration::from_millis(wakes - session)).await;
+            }
+            if !node.is_dead() {
+                cluster.servers.network.trace.event(&node, format_args!("goes on"));
+                node.resume();
+                cluster.servers.log.heard(id);
+            }
+        });
+    }
+
+    /// Kills, pauses, moves and jumps by chance while faults are on.
+    pub(super) async fn harass(self: Arc<Self>) {
+        let faults = &self.servers.network.faults;
+        while faults.is_active() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if faults.fires(Fault::Kill) {
+                self.pick(Fault::Kill, Node::kill);
+            }
+            if faults.fires(Fault::Pause) {
+                self.pick(Fault::Pause, Node::pause);
+            }
+            if faults.fires(Fault::Rebalance) {
+                self.servers.log.rotate();
+            }
+            if faults.fires(Fault::ClockJump) {
+                let hours = i64::try_from(faults.between(Fault::ClockJump, 0, 4)).unwrap_or(0) - 2;
+                self.servers.clock.jump(hours * 3_600_000_000);
+            }
+        }
+    }
+
+    fn pick(&self, fault: Fault, strike: impl Fn(&Node)) {
+        let running = self.running.lock();
+        let count = running.len() as u64;
+        if count > 0 {
+            let index = usize::try_from(self.servers.network.faults.between(fault, 0, count - 1)).unwrap_or(0);
+            if let Some(run) = running.values().nth(index) {
+                self.servers.network.trace.event(&run.node, format_args!("{}", fault.name()));
+                strike(&run.node);
+            }
+        }
+    }
+
+    /// Lets every paused node go on.
+    pub(super) fn resume_all(&self) {
+        for run in self.running.lock().values().filter(|run| run.node.is_paused()) {
+            run.node.resume();
+            self.servers.log.heard(run.node.id);
+        }
+    }
+
+    /// Ends every node.
+    pub(super) fn stop_all(&self) {
+        self.running.lock().values().for_each(|run| run.node.tasks.kill());
+    }
+}

@@ -1,0 +1,264 @@
+//! One seed: a world is drawn, lives through its faults, must come to rest, and is judged.
+//!
+//! ```text
+//! producers ─▶ log ─▶ nodes ─▶ ledger, stores        faults on
+//!                                                    faults off: everything must end (L1)
+//! fold of the log ── compared with ── ledger, stores at rest
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    graph::memory::MemoryGraph,
+    invariant::Invariant,
+    ledger::{Ledger, memory::MemoryLedger},
+    log::{CommandLog, Partitioner, Record, envelope::Routing, memory::MemoryLog},
+    model::PartitionId,
+    random::Random,
+    vector::memory::MemoryVectors,
+};
+
+use super::{
+    Options, SeedReport, Violation,
+    boundary::Boundaries,
+    check::{self, Rest},
+    clock::SimulatedClock,
+    cluster::{Cluster, Servers},
+    faults::{Fault, Faults},
+    log::SharedLog,
+    monitor::Monitor,
+    network::{Network, Outage},
+    shape::Shape,
+    stores::{Placing, Shared, VectorServer},
+    trace::Trace,
+    workload::{Kind, Producer},
+};
+
+/// Virtual time after the last fault within which everything must have ended.
+const REST_MS_MAX: u64 = 180_000;
+/// How long producers may take: a run that drags on is cut, not failed.
+const LOAD_MS_MAX: u64 = 60_000;
+/// The epoch of a run's log.
+const EPOCH: u32 = 1;
+
+/// Streams of a seed that are not faults'.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Swarm = 1,
+    Shape = 2,
+    Latency = 3,
+    Producer = 10,
+}
+
+/// What only the run itself can see of its stores: the read sides.
+struct Reads {
+    vectors: Arc<MemoryVectors>,
+    graph: Option<Arc<MemoryGraph>>,
+}
+
+/// Runs one seed on a runtime of its own.
+pub(super) fn run(seed: u64, options: &Options) -> SeedReport {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O needs nothing from the system");
+    runtime.block_on(live(seed, options))
+}
+
+async fn live(seed: u64, options: &Options) -> SeedReport {
+    let (servers, reads) = world(seed, options);
+    let (cluster, fates) = Cluster::new(Arc::clone(&servers));
+    let network = Arc::clone(&servers.network);
+    // The loops of the world; they end with the runtime.
+    let world = crate::tasks::Tasks::new();
+    drop(world.spawn_until_stopped(Arc::clone(&cluster).watch(fates)));
+    (0..servers.shape.nodes).for_each(|_| cluster.start());
+    drop(world.spawn_until_stopped(Arc::clone(&cluster).harass()));
+
+    let producers: Vec<_> = (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
+    let load = async {
+        for producer in producers {
+            // A producer neither panics nor is cancelled before the end of the run.
+            producer.await.unwrap_or_default();
+        }
+    };
+    let cut = tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), load).await.is_err();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    network.faults.stop();
+    network.trace.event(&"world", format_args!("faults stop{}", if cut { ", load cut" } else { "" }));
+    cluster.resume_all();
+
+    let resting = rest(&servers, &cluster).await;
+    world.stop();
+    cluster.stop_all();
+    let violations = judge(&servers, &reads, options, resting).await;
+    for violation in &violations {
+        let what = format_args!("{}: {}", violation.invariant, violation.sentence);
+        network.trace.event(&"violation", what);
+    }
+    let (hash, events) = network.trace.digest();
+    SeedReport {
+        seed,
+        violations,
+        hash,
+        events,
+        virtual_ms: network.trace.elapsed_ms(),
+        fired: network.faults.counts(),
+        boundaries: network.boundaries.counts(),
+        lines: network.trace.lines(),
+    }
+}
+
+fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
+    let stream = |stream: Stream| Random::from_seed(seed, stream as u64);
+    let shape = options.shape(&stream(Stream::Shape), Kind::ALL.len());
+    let faults = if options.faults { Faults::draw(seed, &stream(Stream::Swarm)) } else { Faults::none(seed) };
+    let trace = Trace::new(options.keep_trace);
+    let boundaries = Boundaries::new(options.strike);
+    let network = Arc::new(Network::new(faults, boundaries, trace, stream(Stream::Latency)));
+    let clock = Arc::new(SimulatedClock::new());
+    let monitor = Arc::new(Monitor::default());
+    let partitioner = Partitioner::default();
+    let placing = Placing { partitions: shape.partitions, partitioner };
+    let inner = MemoryLog::new("simulated", shape.partitions, partitioner, Arc::clone(&clock) as Arc<_>);
+    let log = SharedLog::new(inner, EPOCH, Arc::clone(&monitor), Arc::clone(&network));
+    let vectors = Arc::new(MemoryVectors::new());
+    let graph = shape.graph.then(|| Arc::new(MemoryGraph::new()));
+    // A store in the process that dies with it loses nothing when the seed says so.
+    let embedded = shape.embedded;
+    let server = VectorServer::new(Arc::clone(&vectors) as Arc<_>, Arc::clone(&monitor), embedded);
+    let servers = Servers {
+        network,
+        monitor: Arc::clone(&monitor),
+        clock,
+        log: Arc::new(log),
+        ledger: Arc::new(MemoryLedger::new("simulated")),
+        ledger_outage: Arc::new(Outage::new(Fault::LedgerOutage)),
+        vectors: Arc::new(server),
+        vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing)),
+        graph: graph.clone().map(|graph| graph as Arc<_>),
+        graph_shared: Arc::new(Shared::graph(monitor, placing)),
+        shape: Arc::new(shape),
+        seed,
+    };
+    (Arc::new(servers), Reads { vectors, graph })
+}
+
+fn producer(servers: &Servers, number: u64) -> Producer {
+    Producer {
+        number,
+        random: Random::from_seed(servers.seed, Stream::Producer as u64 + number),
+        shape: Arc::clone(&servers.shape),
+        log: Arc::clone(&servers.log),
+        network: Arc::clone(&servers.network),
+        monitor: Arc::clone(&servers.monitor),
+        clock: Arc::clone(&servers.clock),
+    }
+}
+
+fn partitions(servers: &Servers) -> Vec<PartitionId> {
+    (0..servers.shape.partitions).map(|partition| PartitionId { epoch: EPOCH, partition }).collect()
+}
+
+/// Waits until everything has ended; what has not is a violation of L1.
+async fn rest(servers: &Servers, cluster: &Cluster) -> Option<Violation> {
+    let began = servers.network.trace.elapsed_ms();
+    loop {
+        // A strike that was on its way may still have held one.
+        cluster.resume_all();
+        let unrest = unrest(servers).await;
+        let waited = servers.network.trace.elapsed_ms() - began;
+        match unrest {
+            None if servers.network.in_flight() == 0 => return None,
+            Some(unrest) if waited > REST_MS_MAX => {
+                let sentence = format!("{unrest}, {waited} ms after the last fault");
+                return Some(Violation { invariant: Invariant::L1, sentence });
+            }
+            _ => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// What has not ended yet, if anything.
+async fn unrest(servers: &Servers) -> Option<String> {
+    for partition in partitions(servers) {
+        let end = servers.log.inner.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
+        let last = last_record(servers, partition, end).await;
+        let Ok(row) = servers.ledger.partition(partition).await else {
+            return Some("no node has opened the epoch".to_owned());
+        };
+        if last.is_some_and(|last| row.watermark <= last) {
+            return Some(format!("the watermark of {partition} is {}, and the log ends at {end}", row.watermark));
+        }
+        if let Some(row) = servers.ledger.unfinished(partition, 0, 1).await.ok().and_then(|rows| rows.into_iter().next()) {
+            return Some(format!("saga {} is still {:?}", partition.at(row.offset), row.state));
+        }
+        if row.published < row.finishes {
+            return Some(format!("{partition} has published {} of {} finishes", row.published, row.finishes));
+        }
+    }
+    None
+}
+
+/// The offset of the last record; what follows it are gaps, which nobody can read.
+async fn last_record(servers: &Servers, partition: PartitionId, end: u64) -> Option<u64> {
+    let mut offset = end;
+    while offset > 0 {
+        offset -= 1;
+        if let Ok(Some(_)) = servers.log.inner.record(partition.partition, offset).await {
+            return Some(offset);
+        }
+    }
+    None
+}
+
+async fn judge(servers: &Servers, reads: &Reads, options: &Options, resting: Option<Violation>) -> Vec<Violation> {
+    let mut violations = servers.monitor.violations();
+    violations.extend(resting);
+    let (records, ends) = read_log(servers).await;
+    let partitions = partitions(servers);
+    match check::read_ledger(&*servers.ledger, &records, &partitions).await {
+        Ok((rows, watermarks, heads, relations)) => {
+            let registers = match &reads.graph {
+                Some(graph) => Some(check::read_registers(&**graph).await),
+                None => None,
+            };
+            let letters = servers.log.inner.letters();
+            let mut rest = Rest {
+                records,
+                ends,
+                rows,
+                watermarks,
+                heads,
+                relations,
+                points: check::read_points(&*reads.vectors).await,
+                registers,
+                letters: letters.iter().map(|letter| letter.record.position).collect(),
+            };
+            if options.canary {
+                // Told that the last record was never there, the fold must contradict the stores.
+                rest.rows.clear();
+            }
+            let routing = Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
+            violations.extend(check::check(&rest, &servers.monitor, routing));
+        }
+        Err(error) => violations.push(Violation { invariant: Invariant::I4, sentence: error }),
+    }
+    violations
+}
+
+async fn read_log(servers: &Servers) -> (Vec<Record>, BTreeMap<PartitionId, u64>) {
+    let mut records = Vec::new();
+    let mut ends = BTreeMap::new();
+    for partition in partitions(servers) {
+        let end = servers.log.inner.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
+        ends.insert(partition, end);
+        for offset in 0..end {
+            if let Ok(Some(record)) = servers.log.inner.record(partition.partition, offset).await {
+                records.push(record);
+            }
+        }
+    }
+    (records, ends)
+}

@@ -1,0 +1,76 @@
+//! The shape of a run: how many of everything, drawn from the seed.
+//!
+//! Small numbers find more than large ones: few keys conflict often, tiny windows fill at once, a
+//! batch of one is a batch too.
+
+use std::time::Duration;
+
+use crate::{random::Random, worker};
+
+/// How large a run is, and what it is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    /// Partitions of the log.
+    pub(super) partitions: u32,
+    /// Spaces; several share a partition.
+    pub(super) spaces: u64,
+    /// Memory ids of a space.
+    pub(super) memories: u64,
+    /// Producers at once.
+    pub(super) producers: u64,
+    /// Commands of each producer, resends apart.
+    pub(super) commands: u64,
+    /// Longest pause of a producer between two commands, in milliseconds.
+    pub(super) pause_ms_max: u64,
+    /// Nodes at once.
+    pub(super) nodes: u32,
+    /// Whether the graph is a projection, rather than the heads.
+    pub(super) graph: bool,
+    /// Whether the vector store is embedded: in the one node, durable by checkpoints.
+    pub(super) embedded: bool,
+    /// How often each type of command is drawn, in the order of the workload's types.
+    pub(super) weights: Vec<u64>,
+    /// The coordinator's bounds.
+    pub(super) options: worker::Options,
+}
+
+impl Shape {
+    /// Draws a shape; `kinds` is how many types of commands there are.
+    pub(super) fn draw(random: &Random, kinds: usize) -> Self {
+        let embedded = random.chance(0.2);
+        let batch = pick(random, &[1, 2, 5, 20, 100]);
+        let window = pick(random, &[1, 3, 10, 100]);
+        let backlog = pick(random, &[4, 30, 1_000]);
+        let options = worker::Options {
+            batch_count_max: batch,
+            window_count_max: window,
+            backlog_count_max: backlog,
+            backoff_min: Duration::from_millis(1 + random.below(30)),
+            backoff_max: Duration::from_millis(100 + random.below(3_000)),
+            checkpoint_interval: Duration::from_millis(200 + random.below(3_000)),
+            ..worker::Options::default()
+        };
+        Self {
+            partitions: 1 + small(random, 4),
+            spaces: 1 + random.below(4),
+            memories: 2 + random.below(8),
+            producers: 1 + random.below(3),
+            commands: 20 + random.below(50),
+            pause_ms_max: [2, 20, 100, 400][random.below(4) as usize % 4],
+            nodes: if embedded { 1 } else { 1 + small(random, 3) },
+            graph: random.chance(0.5),
+            embedded,
+            weights: (0..kinds).map(|_| if random.chance(0.2) { 0 } else { random.below(10) + 1 }).collect(),
+            options,
+        }
+    }
+}
+
+fn small(random: &Random, bound: u32) -> u32 {
+    u32::try_from(random.below(u64::from(bound))).unwrap_or(0)
+}
+
+fn pick(random: &Random, choices: &[usize]) -> usize {
+    let index = usize::try_from(random.below(choices.len() as u64)).unwrap_or(0);
+    choices.get(index).copied().unwrap_or(1)
+}
