@@ -159,7 +159,8 @@ impl Given {
         let mut state = edge(1.0);
         change(&mut state);
         let key = relation(text);
-        let head = RelationHead { relation: key.clone(), version: old(), state: Some(state) };
+        let hash = state.hash();
+        let head = RelationHead { relation: key.clone(), version: old(), state: Some(state), hash };
         self.relations.insert(key, head);
         self
     }
@@ -249,7 +250,9 @@ impl Given {
         }
         for write in &plan.relations {
             let key = write.relation.clone();
-            let head = RelationHead { relation: key.clone(), version, state: write.after.clone() };
+            let state = write.after.clone();
+            let hash = state.as_ref().map_or_else(tombstone_hash, Relation::hash);
+            let head = RelationHead { relation: key.clone(), version, state, hash };
             self.relations.insert(key, head);
         }
     }

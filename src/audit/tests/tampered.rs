@@ -1,0 +1,155 @@
+//! A ledger whose content changes by itself on the way out, with its markers left as they were.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::{
+    ledger::{
+        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+        memory::MemoryLedger,
+    },
+    model::{Declaration, Key, MemoryId, PartitionId, Position, RelationKey, Space, conflict::ConflictKey},
+};
+
+type Change<T> = Box<dyn Fn(&mut T) + Send + Sync>;
+
+/// A ledger in memory, and what has happened to some of its content.
+pub(super) struct Tampered {
+    inner: MemoryLedger,
+    heads: BTreeMap<MemoryId, Change<Head>>,
+    relations: BTreeMap<RelationKey, Change<RelationHead>>,
+    away: bool,
+}
+
+impl Tampered {
+    pub(super) fn new(inner: MemoryLedger) -> Self {
+        Self { inner, heads: BTreeMap::new(), relations: BTreeMap::new(), away: false }
+    }
+
+    /// The head of `id` reads so from now on.
+    pub(super) fn head(mut self, id: MemoryId, change: impl Fn(&mut Head) + Send + Sync + 'static) -> Self {
+        self.heads.insert(id, Box::new(change));
+        self
+    }
+
+    /// The relation's head reads so from now on.
+    pub(super) fn relation(
+        mut self,
+        relation: RelationKey,
+        change: impl Fn(&mut RelationHead) + Send + Sync + 'static,
+    ) -> Self {
+        self.relations.insert(relation, Box::new(change));
+        self
+    }
+
+    /// Reads of heads fail from now on.
+    pub(super) fn away(mut self) -> Self {
+        self.away = true;
+        self
+    }
+
+    fn changed(&self, mut heads: Vec<Head>) -> Result<Vec<Head>, Error> {
+        if self.away {
+            return Err(Error::Unavailable("it is away".to_owned()));
+        }
+        for head in &mut heads {
+            if let Some(change) = self.heads.get(&head.id) {
+                change(head);
+            }
+        }
+        Ok(heads)
+    }
+
+    fn changed_relations(&self, mut heads: Vec<RelationHead>) -> Vec<RelationHead> {
+        for head in &mut heads {
+            if let Some(change) = self.relations.get(&head.relation) {
+                change(head);
+            }
+        }
+        heads
+    }
+}
+
+#[async_trait]
+impl Ledger for Tampered {
+    async fn epoch(&self) -> Result<Option<EpochRow>, Error> {
+        self.inner.epoch().await
+    }
+    async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error> {
+        self.inner.open_epoch(epoch).await
+    }
+    async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error> {
+        self.inner.acquire(partition, nonce).await
+    }
+    async fn transaction(&self, lease: &Lease) -> Result<Box<dyn Transaction>, Error> {
+        self.inner.transaction(lease).await
+    }
+    async fn partition(&self, partition: PartitionId) -> Result<PartitionRow, Error> {
+        self.inner.partition(partition).await
+    }
+    async fn unfinished(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<SagaRow>, Error> {
+        self.inner.unfinished(partition, from, limit).await
+    }
+    async fn ended_after(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<SagaRow>)>, Error> {
+        self.inner.ended_after(partition, after, limit).await
+    }
+    async fn saga(&self, position: Position) -> Result<Option<SagaRow>, Error> {
+        self.inner.saga(position).await
+    }
+    async fn claimed(&self, epoch: u32, claim: Key) -> Result<Option<Position>, Error> {
+        self.inner.claimed(epoch, claim).await
+    }
+    async fn heads(&self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
+        self.changed(self.inner.heads(ids).await?)
+    }
+    async fn list(&self, space: &Space, after: Option<&MemoryId>, limit: usize) -> Result<Vec<Head>, Error> {
+        self.changed(self.inner.list(space, after, limit).await?)
+    }
+    async fn relations_of(&self, space: &Space, id: &MemoryId) -> Result<Vec<RelationHead>, Error> {
+        Ok(self.changed_relations(self.inner.relations_of(space, id).await?))
+    }
+    async fn declaration(&self, space: &Space) -> Result<Option<Declaration>, Error> {
+        self.inner.declaration(space).await
+    }
+    async fn spaces(&self) -> Result<Vec<Space>, Error> {
+        self.inner.spaces().await
+    }
+    async fn unfinished_of(
+        &self,
+        space: &Space,
+        limit: usize,
+    ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error> {
+        self.inner.unfinished_of(space, limit).await
+    }
+    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
+        self.changed(self.inner.scan_heads(after, limit).await?)
+    }
+    async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {
+        Ok(self.changed_relations(self.inner.scan_relations(after, limit).await?))
+    }
+    async fn heads_since(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<(u64, Vec<Head>)>, Error> {
+        self.inner.heads_since(partition, after, limit).await
+    }
+    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+        self.inner.sweep_images(limit).await
+    }
+    async fn identity(&self) -> Result<String, Error> {
+        self.inner.identity().await
+    }
+}
