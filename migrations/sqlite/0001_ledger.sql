@@ -150,7 +150,8 @@ CREATE TABLE relation (
     properties    TEXT,
     valid_from    INTEGER,
     valid_until   INTEGER,
-    used_at       INTEGER
+    used_at       INTEGER,
+    hash          BLOB                          -- of what was written; null: a tombstone
 );
 CREATE UNIQUE INDEX relation_key ON relation (key);
 CREATE INDEX relation_source ON relation (source_key);

@@ -13,11 +13,12 @@
 //! unfinished saga touches are counted and not judged ([`judge`]): neither clean nor a violation.
 //!
 //! It only reads. It compares stores with heads; whether the heads are what the commands add up to
-//! is asked from outside, by a client that keeps a history.
+//! is asked from outside, by [`history`].
 
 mod compare;
 mod graph;
 mod heads;
+pub mod history;
 mod in_flight;
 mod judge;
 mod points;

@@ -55,7 +55,7 @@ macro_rules! relations {
         concat!(
             "SELECT relation.key, space.name, relation.source, relation.kind, relation.target, \
              relation.discriminator, relation.e, relation.s, relation.weight, relation.properties, \
-             relation.valid_from, relation.valid_until, relation.used_at, ",
+             relation.valid_from, relation.valid_until, relation.used_at, relation.hash, ",
             $session,
             " FROM ",
             $rest
@@ -246,12 +246,12 @@ bulk!(
 );
 bulk!(
     WRITE_RELATIONS,
-    15,
+    16,
     "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
-     weight, properties, valid_from, valid_until, used_at) VALUES",
+     weight, properties, valid_from, valid_until, used_at, hash) VALUES",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, weight = excluded.weight, \
      properties = excluded.properties, valid_from = excluded.valid_from, \
-     valid_until = excluded.valid_until, used_at = excluded.used_at \
+     valid_until = excluded.valid_until, used_at = excluded.used_at, hash = excluded.hash \
      WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
 );
 bulk!(

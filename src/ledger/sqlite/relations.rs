@@ -131,5 +131,6 @@ fn bind_state(binds: &mut Binds, state: Option<&Relation>) {
         .add(state.map(|relation| codec::json(&relation.properties)))
         .add(state.map(|relation| relation.valid_from.as_micros()))
         .add(state.and_then(|relation| relation.valid_until).map(Timestamp::as_micros))
-        .add(state.map(|relation| relation.used_at.as_micros()));
+        .add(state.map(|relation| relation.used_at.as_micros()))
+        .add(state.map(|relation| relation.hash().0.to_vec()));
 }

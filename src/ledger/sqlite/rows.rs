@@ -151,7 +151,8 @@ pub(super) fn relation(row: &SqliteRow) -> Result<(Key, RelationHead, Option<Str
             used_at: time(&mut cells)?,
         }),
     };
-    Ok((key, RelationHead { relation, version, state }, cells.get()?))
+    let hash = cells.bytes_if_any(Digest::from_slice)?.unwrap_or_else(tombstone_hash);
+    Ok((key, RelationHead { relation, version, state, hash }, cells.get()?))
 }
 
 /// Whole sagas from rows that come by offset and, within one, by image.

@@ -1,0 +1,210 @@
+//! A client over HTTP that writes down what it asks and what it is told, before it goes on.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use engraft::{
+    audit::history::{self, Command, Event, Kind, fold::State},
+    model::{Outcome, Position},
+};
+use serde_json::Value;
+
+use super::load::{Load, SPACES};
+
+/// How long to wait before sending again what was not answered.
+const RETRY: Duration = Duration::from_millis(10);
+/// How long an answer may take: longer than a server that stalls at a failpoint lives.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// A history file that many clients write to.
+pub struct History {
+    path: PathBuf,
+    file: Mutex<(File, u64)>,
+}
+
+impl History {
+    /// A new history.
+    pub fn create(path: &Path) -> Self {
+        let file = File::create(path).expect("the history can be created");
+        Self { path: path.to_owned(), file: Mutex::new((file, 0)) }
+    }
+
+    fn write(&self, process: u32, kind: Kind, command: &Command, answer: Result<Option<Position>, String>) {
+        let mut file = self.file.lock().expect("no writer panicked");
+        let (position, error) = match answer {
+            Ok(position) => (position, None),
+            Err(error) => (None, Some(error)),
+        };
+        let event = Event { index: file.1, process, kind, command: command.clone(), position, error };
+        file.1 += 1;
+        history::write_event(&mut file.0, &event).expect("the history can be written");
+    }
+
+    /// What was written so far.
+    pub fn read(&self) -> Vec<Event> {
+        let file = File::open(&self.path).expect("the history is there");
+        history::read_events(BufReader::new(file)).expect("the history can be read")
+    }
+}
+
+/// What a request came to.
+enum Told {
+    /// It is in the log.
+    Accepted(Position),
+    /// It is not, and will never be.
+    Refused(String),
+    /// It may be: send it again under the same id.
+    Unknown(String),
+}
+
+/// Speaks to one server.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Client {
+    /// A client of the server on this port of the loopback.
+    pub fn new(port: u16) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_WITHIN))
+            .build();
+        Self { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Status and body of a read; `None`: no answer.
+    pub fn get(&self, path: &str) -> Option<(u16, Value)> {
+        let answer = self.agent.get(format!("{}{path}", self.base)).header("prefer", "wait=10").call();
+        let mut answer = answer.ok()?;
+        let body = answer.body_mut().read_to_string().ok()?;
+        Some((answer.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null)))
+    }
+
+    fn send(&self, command: &Command) -> Told {
+        let answer = self.agent.post(format!("{}/v1/commands", self.base)).send_json(command.to_json());
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Told::Unknown(error.to_string()),
+        };
+        let status = answer.status().as_u16();
+        let body = match answer.body_mut().read_json::<Value>() {
+            Ok(body) => body,
+            Err(error) => return Told::Unknown(error.to_string()),
+        };
+        match (status, body["position"].as_str().and_then(|text| text.parse().ok())) {
+            (200 | 202, Some(position)) => Told::Accepted(position),
+            (400..=499, _) if status != 429 => Told::Refused(body.to_string()),
+            _ => Told::Unknown(format!("status {status}")),
+        }
+    }
+
+    /// Sends until it is acknowledged or refused, writing everything down.
+    fn insist(&self, history: &History, process: u32, command: &Command) {
+        loop {
+            history.write(process, Kind::Invoke, command, Ok(None));
+            match self.send(command) {
+                Told::Accepted(position) => {
+                    return history.write(process, Kind::Ok, command, Ok(Some(position)));
+                }
+                Told::Refused(why) => return history.write(process, Kind::Fail, command, Err(why)),
+                Told::Unknown(why) => history.write(process, Kind::Info, command, Err(why)),
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    /// The outcome of an acknowledged command, waiting for it.
+    pub fn outcome(&self, position: Position) -> Option<Outcome> {
+        let (_, body) = self.get(&format!("/v1/commands/{position}"))?;
+        serde_json::from_value(body["outcome"].clone()).ok()
+    }
+
+    /// The outcomes of all these, as far as there are any.
+    pub fn outcomes(&self, positions: &[Position]) -> BTreeMap<Position, Outcome> {
+        let outcomes = Mutex::new(BTreeMap::new());
+        thread::scope(|scope| {
+            for part in positions.chunks(positions.len().div_ceil(8).max(1)) {
+                let outcomes = &outcomes;
+                scope.spawn(move || {
+                    for position in part {
+                        if let Some(outcome) = self.outcome(*position) {
+                            outcomes.lock().expect("no reader panicked").insert(*position, outcome);
+                        }
+                    }
+                });
+            }
+        });
+        outcomes.into_inner().expect("no reader panicked")
+    }
+
+    /// Everything that the server shows of every space of the load.
+    pub fn finals(&self) -> BTreeMap<String, State> {
+        (0..SPACES)
+            .map(|number| format!("load-{number}"))
+            .map(|space| (space.clone(), self.state(&space).expect("the server answers")))
+            .collect()
+    }
+
+    fn state(&self, space: &str) -> io::Result<State> {
+        let missing = || io::Error::other("an answer without what was asked for");
+        let (_, listed) = self.get(&format!("/v1/memories/{space}?limit=1000")).ok_or_else(missing)?;
+        let mut state = State::default();
+        for memory in listed["memories"].as_array().ok_or_else(missing)? {
+            let text = |name: &str| memory[name].as_str().map(str::to_owned).ok_or_else(missing);
+            state.memories.insert(text("id")?, text("content")?);
+        }
+        for id in state.memories.keys().cloned().collect::<Vec<_>>() {
+            let path = format!("/v1/memories/{space}/{id}/relations?direction=out&limit=1000");
+            let (_, related) = self.get(&path).ok_or_else(missing)?;
+            for relation in related["relations"].as_array().ok_or_else(missing)? {
+                let text = |name: &str| relation[name].as_str().map(str::to_owned).ok_or_else(missing);
+                let edge = (text("source")?, text("type")?, text("target")?);
+                state.relations.insert(edge, relation["weight"].as_f64().ok_or_else(missing)?);
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// Clients that keep so many commands in flight until they are told to end.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts `clients` clients, each with one command in flight.
+    pub fn start(client: &Client, history: &Arc<History>, seed: u64, clients: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..clients).map(|process| {
+            let (client, history, stop) = (client.clone(), Arc::clone(history), Arc::clone(&stop));
+            thread::spawn(move || {
+                let mut load = Load::new(seed, process);
+                while !stop.load(Ordering::Acquire) {
+                    client.insist(&history, process, &load.next());
+                }
+            })
+        });
+        Self { threads: threads.collect(), stop }
+    }
+
+    /// Lets every client see its last command acknowledged, then ends it. The server must be up.
+    pub fn end(self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            thread.join().expect("a client ends by itself");
+        }
+    }
+}
