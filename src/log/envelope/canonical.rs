@@ -5,7 +5,7 @@
 //! by [`super::number`], which says where integers beyond 2^53 depart from the RFC.
 
 use super::{
-    json::Json,
+    json::{Json, plain_bytes},
     number::{write_float, write_integer},
 };
 
@@ -58,15 +58,12 @@ pub(super) fn write(value: &Json<'_>, out: &mut Vec<u8>) {
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
-        let (plain, tail) = rest.split_at(at);
+    while let Some((plain, tail)) = rest.split_at_checked(plain_bytes(rest)) {
         out.extend_from_slice(plain);
-        if let Some((special, tail)) = tail.split_first() {
-            write_escape(*special, out);
-            rest = tail;
-        }
+        let Some((special, tail)) = tail.split_first() else { break };
+        write_escape(*special, out);
+        rest = tail;
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -305,8 +305,7 @@ impl<'a> Parser<'a> {
         loop {
             let start = self.at;
             let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
-            self.at = start + plain.unwrap_or(rest.len());
+            self.at = start + plain_bytes(rest);
             let run = self.text.get(start..self.at).unwrap_or_default();
             if text.is_empty() {
                 text = Cow::Borrowed(run);
@@ -450,6 +449,17 @@ pub(super) fn push_key(pointer: &mut String, key: &str) {
             _ => pointer.push(character),
         }
     }
+}
+
+/// How many bytes at the start of `text` a JSON string holds as they are. Vectors in base64 make
+/// strings of kilobytes, so whole blocks are looked at without a branch a byte.
+pub(super) fn plain_bytes(text: &[u8]) -> usize {
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let (blocks, _) = text.as_chunks::<32>();
+    let plain_block = |block: &&[u8; 32]| !block.iter().fold(false, |any, byte| any | special(*byte));
+    let skipped = 32 * blocks.iter().take_while(plain_block).count();
+    let rest = text.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len())
 }
 
 /// By UTF-16 code units, which differs from the order of UTF-8 bytes beyond U+E000.

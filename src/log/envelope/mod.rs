@@ -30,6 +30,7 @@ mod number;
 mod problems;
 mod relation;
 mod route;
+pub mod schema;
 mod space;
 mod suggest;
 mod values;

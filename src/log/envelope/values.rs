@@ -83,7 +83,6 @@ fn floats(fields: &Fields<'_, '_>, place: Place<'_>, items: &[Json<'_>]) -> Opti
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
     reason = "rounding to f32 is what a vector's numbers are for; range is checked by the caller"
 )]
 fn float(item: &Json<'_>) -> Option<f32> {

@@ -5,6 +5,7 @@ mod forms;
 mod numbers;
 mod pinned;
 mod refusals;
+mod schemas;
 
 use bytes::Bytes;
 
