@@ -27,6 +27,7 @@ CREATE TABLE partition (
     anchor_crc    INTEGER,
     finishes      INTEGER NOT NULL DEFAULT 0,
     published     INTEGER NOT NULL DEFAULT 0,   -- the outbox's high-water mark
+    unproven      INTEGER NOT NULL DEFAULT 0,   -- owners in a row that never proved healthy
     PRIMARY KEY (epoch, partition)
 ) WITHOUT ROWID;
 
@@ -35,7 +36,7 @@ CREATE TABLE space (
     n           INTEGER PRIMARY KEY,
     name        TEXT    NOT NULL UNIQUE,
     declaration TEXT,                           -- JSON; null: never declared
-    live        INTEGER NOT NULL DEFAULT 0      -- how many live heads it has
+    live        INTEGER                         -- how many live heads; null: nobody asked yet
 );
 
 -- How far a saga has come: the small part, which moves.
@@ -146,12 +147,12 @@ CREATE TABLE relation (
     target_key    BLOB    NOT NULL,
     e             INTEGER NOT NULL,
     s             INTEGER NOT NULL,
+    hash          BLOB    NOT NULL,             -- of the content that was written: a marker
     weight        REAL,
     properties    TEXT,
     valid_from    INTEGER,
     valid_until   INTEGER,
-    used_at       INTEGER,
-    hash          BLOB                          -- of what was written; null: a tombstone
+    used_at       INTEGER
 );
 CREATE UNIQUE INDEX relation_key ON relation (key);
 CREATE INDEX relation_source ON relation (source_key);

@@ -9,7 +9,7 @@ use super::{Error, Head, RelationHead, SagaRow, Transition, turn::Turn};
 use crate::{
     fault::{Bug, planted},
     model::{
-        Answer, Code, Effect, FieldError, MemoryId, Phase, RelationKey, Space, State,
+        Answer, Code, Effect, FieldError, MemoryId, PartitionId, Phase, RelationKey, Space, State,
         answer::Reason,
         outcome::{Ending, RecordOutcome, Verdict},
     },
@@ -135,27 +135,32 @@ fn undo_of(
 /// The ending that a saga will have once it is undone: what the command named is unchanged, at the
 /// version of the undo.
 #[must_use]
-pub fn undone(saga: &SagaRow, partition: crate::model::PartitionId, store: &str, refusal: &Answer) -> Ending {
+pub fn undone(saga: &SagaRow, partition: PartitionId, store: &str, refusal: &Answer) -> Ending {
     let reason = match refusal {
         Answer::Rejected(reason) => reason.clone(),
         _ => Reason::new("refused", "the store refused the write"),
     };
+    let detail = format!("the {store} store refused it for good ({}): {}", reason.code, reason.detail);
+    Ending {
+        verdict: Verdict::Compensated,
+        code: Code::StoreRejected,
+        errors: vec![FieldError::new(Code::StoreRejected, "/data", detail)],
+        records: unchanged(saga, partition),
+        counts: BTreeMap::new(),
+    }
+}
+
+/// What a saga named, as it will stand once it is undone: unchanged, at the version of the undo.
+#[must_use]
+pub fn unchanged(saga: &SagaRow, partition: PartitionId) -> Vec<RecordOutcome> {
     let version = partition.at(saga.offset).version(Phase::Undo);
     let named = saga.ending.iter().flat_map(|ending| &ending.records);
-    let records = named
+    named
         .map(|record| RecordOutcome {
             record: record.record.clone(),
             version: record.version.map(|_| version),
             effect: Effect::Unchanged,
             vector: None,
         })
-        .collect();
-    let detail = format!("the {store} store refused it for good ({}): {}", reason.code, reason.detail);
-    Ending {
-        verdict: Verdict::Compensated,
-        code: Code::StoreRejected,
-        errors: vec![FieldError::new(Code::StoreRejected, "/data", detail)],
-        records,
-        counts: BTreeMap::new(),
-    }
+        .collect()
 }

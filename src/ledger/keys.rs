@@ -101,6 +101,17 @@ impl HeldKeys {
         self.sagas.get(&offset).is_some_and(|keys| self.must_wait(offset, keys))
     }
 
+    /// Every unfinished saga, in log order.
+    pub fn offsets(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sagas.keys().copied()
+    }
+
+    /// Whether the saga at `offset` holds keys.
+    #[must_use]
+    pub fn holds(&self, offset: u64) -> bool {
+        self.sagas.contains_key(&offset)
+    }
+
     /// The earliest unfinished saga.
     #[must_use]
     pub fn first(&self) -> Option<u64> {

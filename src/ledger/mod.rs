@@ -90,6 +90,9 @@ pub struct PartitionRow {
     pub finishes: u64,
     /// Outcomes of finishes up to this one are published.
     pub published: u64,
+    /// How many owners in a row, this one included, have taken the lease without ever having proved
+    /// healthy: more than two mean that something here may be killing them.
+    pub unproven: u32,
 }
 
 /// A record that the log must still hold: shows a truncated or re-created topic.
@@ -358,6 +361,9 @@ pub trait Transaction: Send {
     /// Whole rows of these offsets, with their images while they have not ended.
     async fn sagas(&mut self, offsets: &[u64]) -> Result<Vec<SagaRow>, Error>;
 
+    /// The owner has proved healthy: it lived long enough, or stopped in good order.
+    async fn proven(&mut self) -> Result<(), Error>;
+
     /// Counts one more attempt of a saga that is run alone.
     async fn count_attempt(&mut self, offset: u64) -> Result<(), Error>;
 
@@ -396,7 +402,8 @@ pub trait Ledger: Send + Sync {
     /// Opens an epoch with its partitions; opening the same again changes nothing.
     async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error>;
 
-    /// Takes the lease by compare-and-swap on the epoch that was read; keeps it when it is ours.
+    /// Takes the lease by compare-and-swap on the epoch that was read, counting one more unproven
+    /// owner; keeps it when it is ours.
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error>;
 
     /// Opens a write transaction: locks the partition's row and checks the lease.
@@ -517,7 +524,8 @@ pub struct Request<'a> {
 pub struct Facts {
     /// Heads by id, tombstones included.
     pub memories: BTreeMap<(Space, MemoryId), Head>,
-    /// Relation heads, tombstones included.
+    /// Relation heads, tombstones included: those that were asked for by name, and those of
+    /// `relations_of`.
     pub relations: BTreeMap<RelationKey, RelationHead>,
     /// Live relations by what they hang on.
     pub relations_of: BTreeMap<RelationsOf, Vec<RelationHead>>,

@@ -103,6 +103,24 @@ impl Turn<'_> {
         Ok(started)
     }
 
+    /// Ends a saga that waits, and its duplicates, without deciding it.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger; the turn is over then.
+    pub async fn fail_waiting(
+        &mut self,
+        offset: u64,
+        duplicates: &[u64],
+        ending: &Ending,
+    ) -> Result<(), Error> {
+        let (number, refusal) = (self.number(), Decision::Refuse(ending.clone()));
+        let all = std::iter::once(offset).chain(duplicates.iter().copied());
+        let moves: Vec<Transition> = all.map(|offset| self.transition(offset, &refusal, number)).collect();
+        let moved = self.transaction.transition(&moves).await?;
+        self.ended.extend(moved);
+        Ok(())
+    }
+
     fn transition(&self, offset: u64, decision: &Decision, number: u64) -> Transition {
         let (to, plan, ending): (State, _, &Ending) = match decision {
             Decision::Run(plan, ending) => (State::Running, Some(plan.clone()), ending),

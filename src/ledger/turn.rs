@@ -54,6 +54,24 @@ impl<'a> Turn<'a> {
         self.transaction.published(finish).await
     }
 
+    /// Remembers that this owner has proved healthy.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn proven(&mut self) -> Result<(), Error> {
+        self.transaction.proven().await
+    }
+
+    /// Counts one more attempt of a saga that is about to run alone; how many there are with it.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn attempt(&mut self, offset: u64) -> Result<u32, Error> {
+        self.transaction.count_attempt(offset).await?;
+        let rows = self.transaction.sagas(&[offset]).await?;
+        Ok(rows.first().map_or(0, |row| row.attempts))
+    }
+
     /// Commits. `Some(finish)` when anything ended.
     ///
     /// # Errors

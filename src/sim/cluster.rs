@@ -133,6 +133,7 @@ impl Cluster {
             server: Arc::clone(&servers.vectors),
         };
         Ports {
+            board: Arc::default(),
             log: Arc::clone(&log) as Arc<_>,
             outcomes: Arc::clone(&log) as Arc<_>,
             dead_letters: log,

@@ -15,6 +15,7 @@
 //! It cannot find wrong beliefs about real stores, bugs of drivers, or races of memory.
 
 mod boundary;
+pub mod bugs;
 mod campaign;
 mod check;
 mod clock;
@@ -23,6 +24,7 @@ mod faults;
 mod fold;
 mod ledger;
 mod log;
+pub mod matrix;
 mod meaning;
 mod monitor;
 mod network;
@@ -49,19 +51,24 @@ pub struct Options {
     pub canary: bool,
     /// One planned blow, for the crash matrix.
     pub strike: Option<Strike>,
-    /// Draw nothing: a small, fixed shape of one node and few keys, for the crash matrix.
+    /// Whether the graph is a projection; `None`: the seed says so.
     pub graph: Option<bool>,
+    /// What is sent, where it is not drawn.
+    script: Option<shape::Script>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { faults: true, keep_trace: false, canary: false, strike: None, graph: None }
+        Self { faults: true, keep_trace: false, canary: false, strike: None, graph: None, script: None }
     }
 }
 
 impl Options {
     /// The shape of a run.
     fn shape(&self, random: &Random, kinds: usize) -> shape::Shape {
+        if let Some(script) = &self.script {
+            return shape::Shape::scripted(script.clone(), self.graph.unwrap_or(false));
+        }
         let mut shape = shape::Shape::draw(random, kinds);
         shape.graph = self.graph.unwrap_or(shape.graph);
         shape

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     graph::memory::MemoryGraph,
     invariant::Invariant,
-    ledger::{Ledger, memory::MemoryLedger},
+    ledger::memory::MemoryLedger,
     log::{CommandLog, Partitioner, Record, envelope::Routing, memory::MemoryLog},
     model::PartitionId,
     random::Random,
@@ -28,7 +28,6 @@ use super::{
     log::SharedLog,
     monitor::Monitor,
     network::{Network, Outage},
-    shape::Shape,
     stores::{Placing, Shared, VectorServer},
     trace::Trace,
     workload::{Kind, Producer},
@@ -136,9 +135,9 @@ fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
         ledger: Arc::new(MemoryLedger::new("simulated")),
         ledger_outage: Arc::new(Outage::new(Fault::LedgerOutage)),
         vectors: Arc::new(server),
-        vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing)),
+        vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing, shape.script.as_ref())),
         graph: graph.clone().map(|graph| graph as Arc<_>),
-        graph_shared: Arc::new(Shared::graph(monitor, placing)),
+        graph_shared: Arc::new(Shared::graph(monitor, placing, shape.script.as_ref())),
         shape: Arc::new(shape),
         seed,
     };

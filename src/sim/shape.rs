@@ -5,7 +5,19 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::monitor::Store;
 use crate::{random::Random, worker};
+
+/// Commands that are written down, instead of drawn: for the crash matrix.
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    /// Commands of one space in bare form, in the order in which they are sent.
+    pub(super) commands: Vec<Value>,
+    /// A store that refuses, for good, every write of the command at this offset.
+    pub(super) refuse: Option<(Store, u64)>,
+}
 
 /// How large a run is, and what it is made of.
 #[derive(Debug, Clone)]
@@ -32,6 +44,8 @@ pub(super) struct Shape {
     pub(super) weights: Vec<u64>,
     /// The coordinator's bounds.
     pub(super) options: worker::Options,
+    /// What the one producer sends, where it is not drawn.
+    pub(super) script: Option<Script>,
 }
 
 impl Shape {
@@ -62,6 +76,25 @@ impl Shape {
             embedded,
             weights: (0..kinds).map(|_| if random.chance(0.2) { 0 } else { random.below(10) + 1 }).collect(),
             options,
+            script: None,
+        }
+    }
+
+    /// A small world that draws nothing: one partition, two nodes, and what the script says.
+    pub(super) fn scripted(script: Script, graph: bool) -> Self {
+        Self {
+            partitions: 1,
+            spaces: 1,
+            memories: 0,
+            producers: 1,
+            commands: 0,
+            pause_ms_max: 0,
+            nodes: 2,
+            graph,
+            embedded: false,
+            weights: Vec::new(),
+            options: worker::Options { backoff_max: Duration::from_millis(500), ..worker::Options::default() },
+            script: Some(script),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{
     faults::Fault,
     monitor::{Monitor, Store},
     network::{Link, Loss, Outage, Route, Work},
+    shape::Script,
 };
 
 /// What of a memory's content makes a store refuse it for good.
@@ -157,25 +158,30 @@ pub(super) struct Shared {
     traits: Traits,
     monitor: Arc<Monitor>,
     placing: Placing,
+    /// Every write of this offset is refused, for the crash matrix.
+    refuse: Option<u64>,
 }
 
 impl Shared {
     /// For the vector store.
-    pub(super) fn vector(monitor: Arc<Monitor>, placing: Placing) -> Self {
+    pub(super) fn vector(monitor: Arc<Monitor>, placing: Placing, script: Option<&Script>) -> Self {
         let outage = Arc::new(Outage::new(Fault::VectorOutage));
-        Self { traits: Traits::vector(outage), monitor, placing }
+        Self { traits: Traits::vector(outage), monitor, placing, refuse: refused(script, Store::Vector) }
     }
 
     /// For the graph store.
-    pub(super) fn graph(monitor: Arc<Monitor>, placing: Placing) -> Self {
+    pub(super) fn graph(monitor: Arc<Monitor>, placing: Placing, script: Option<&Script>) -> Self {
         let outage = Arc::new(Outage::new(Fault::GraphOutage));
-        Self { traits: Traits::graph(outage), monitor, placing }
+        Self { traits: Traits::graph(outage), monitor, placing, refuse: refused(script, Store::Graph) }
     }
 
     /// Whether this item is refused for good.
     fn refusal<I: Item>(&self, link: &Link, item: &I) -> Option<Reason> {
         if item.version().phase() != Phase::Forward {
             return None;
+        }
+        if self.refuse == Some(item.version().offset()) {
+            return Some(Reason::new("planned", "this command is refused by plan"));
         }
         let faults = &link.network.faults;
         let text = match self.traits.store {
@@ -222,6 +228,10 @@ impl Shared {
         link.pass(self.traits.acknowledged).await;
         answers
     }
+}
+
+fn refused(script: Option<&Script>, store: Store) -> Option<u64> {
+    script.and_then(|script| script.refuse).filter(|(of, _)| *of == store).map(|(_, offset)| offset)
 }
 
 fn first<I: Item>(items: &[I]) -> String {

@@ -105,6 +105,11 @@ struct Draft {
 impl Producer {
     /// Sends everything.
     pub(super) async fn run(self) {
+        for body in self.shape.script.iter().flat_map(|script| &script.commands) {
+            let body = body.as_object().cloned().unwrap_or_default();
+            self.append(&self.plain(&Draft { space: "space-0".to_owned(), body })).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let mut sent: Vec<Draft> = Vec::new();
         for number in 0..self.shape.commands {
             tokio::time::sleep(Duration::from_millis(self.random.below(self.shape.pause_ms_max + 1))).await;
@@ -167,7 +172,7 @@ impl Producer {
         if self.random.chance(0.3) {
             body.insert("source".to_owned(), "/simulated".into());
         }
-        let mut data = self.data(&space, kind);
+        let mut data = self.data(kind);
         if self.random.chance(0.03) {
             let moment = self.soon();
             body.insert("time".to_owned(), moment.to_string().into());
@@ -206,11 +211,11 @@ impl Producer {
         format!("m-{}", self.random.below(self.shape.memories))
     }
 
-    fn data(&self, space: &str, kind: Kind) -> Value {
+    fn data(&self, kind: Kind) -> Value {
         match kind {
-            Kind::Put => self.put(space, false),
-            Kind::PutVector => self.put(space, true),
-            Kind::Patch => self.patch(space),
+            Kind::Put => self.put(false),
+            Kind::PutVector => self.put(true),
+            Kind::Patch => self.patch(),
             Kind::Touch | Kind::Archive | Kind::Restore => json!({"id": self.memory()}),
             Kind::Delete => {
                 let id = self.memory();
@@ -218,7 +223,7 @@ impl Producer {
                 self.precondition(&id, &mut data);
                 data
             }
-            Kind::Supersede => json!({"id": self.memory(), "by": self.put(space, true)}),
+            Kind::Supersede => json!({"id": self.memory(), "by": self.put(true)}),
             Kind::Relate => self.relation(json!({
                 "weight": self.share(),
                 "on_missing": if self.random.chance(0.3) { "stub" } else { "refuse" },
@@ -229,7 +234,7 @@ impl Producer {
             })),
             Kind::Invalidate | Kind::Unrelate => self.relation(json!({})),
             Kind::Decay => self.decay(),
-            Kind::Batch => self.batch(space),
+            Kind::Batch => self.batch(),
             Kind::Create => self.create(),
             Kind::Erase => json!({}),
         }
@@ -240,7 +245,7 @@ impl Producer {
         self.random.below(9) as f64 / 8.0
     }
 
-    fn put(&self, space: &str, vector: bool) -> Value {
+    fn put(&self, vector: bool) -> Value {
         let id = self.memory();
         let mut data = json!({"id": id, "content": self.content()});
         let mut set = |name: &str, value: Value| {
@@ -294,7 +299,7 @@ impl Producer {
         }
     }
 
-    fn patch(&self, space: &str) -> Value {
+    fn patch(&self) -> Value {
         let id = self.memory();
         let mut data = json!({"id": id});
         let Some(fields) = data.as_object_mut() else { return data };
@@ -355,7 +360,7 @@ impl Producer {
         data
     }
 
-    fn batch(&self, space: &str) -> Value {
+    fn batch(&self) -> Value {
         let kinds = [
             Kind::Put, Kind::PutVector, Kind::Patch, Kind::Delete, Kind::Relate, Kind::Strengthen, Kind::Unrelate,
             Kind::Touch, Kind::Supersede, Kind::Invalidate,
@@ -365,7 +370,7 @@ impl Producer {
                 // Puts first of all: a batch of what mostly fails would mostly fail.
                 let index = if self.random.chance(0.5) { 1 } else { self.below(kinds.len()) };
                 let kind = kinds.get(index).copied().unwrap_or(Kind::Put);
-                json!({"type": kind.text(), "data": self.data(space, kind)})
+                json!({"type": kind.text(), "data": self.data(kind)})
             })
             .collect();
         json!({ "items": items })
@@ -393,6 +398,14 @@ impl Producer {
             set("relation_types", json!(["LIKES"]));
         }
         Value::Object(data)
+    }
+
+    /// Writes a draft down as bare JSON, in its right place.
+    fn plain(&self, draft: &Draft) -> Wire {
+        let partition = Partitioner::default().partition(draft.space.as_bytes(), self.shape.partitions);
+        let key = Some(Bytes::from(draft.space.clone()));
+        let value = Some(Bytes::from(Value::Object(draft.body.clone()).to_string()));
+        Wire { partition, key, value, headers: Headers::new(), doomed: false }
     }
 
     /// Writes a draft down in one of the three wire forms, mostly in its right place.

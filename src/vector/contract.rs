@@ -4,7 +4,7 @@
 
 #![cfg(test)]
 
-use std::sync::Arc;
+use std::{f32::consts::FRAC_1_SQRT_2, sync::Arc};
 
 use serde_json::json;
 
@@ -203,9 +203,9 @@ async fn a_vector_that_was_taken_away_is_not_found_any_more(store: &dyn Store) {
 async fn each_metric_orders_as_it_should(store: &dyn Store) {
     let angles: [&[f32]; 3] = [&[3.0, 0.3], &[0.5, 0.5], &[0.0, 9.0]];
     let expected = [
-        (Metric::Cosine, [("x", 0.995_037), ("y", 0.707_107), ("z", 0.0)]),
+        (Metric::Cosine, [("x", 0.995_037), ("y", FRAC_1_SQRT_2), ("z", 0.0)]),
         (Metric::Dot, [("x", 3.0), ("y", 0.5), ("z", 0.0)]),
-        (Metric::Euclid, [("y", 0.707_107), ("x", 2.022_375), ("z", 9.055_385)]),
+        (Metric::Euclid, [("y", FRAC_1_SQRT_2), ("x", 2.022_375), ("z", 9.055_385)]),
     ];
     for (metric, order) in expected {
         let layout = Layout { dimension: Some(2), metric };
@@ -410,6 +410,41 @@ async fn a_cleared_store_is_empty_and_has_no_checkpoint(store: &dyn Store) {
     assert!(everything(store).await.is_empty());
     all_applied(store, &[dense("m", 1, &[1.0, 0.0]), dense("dead", 1, &[1.0, 0.0])]).await;
     assert_eq!(found(store, &near_dense(&[1.0, 0.0])).await.len(), 2);
+}
+
+/// The suite has teeth: each mistake that can be planted in a store breaks one of its promises.
+#[cfg(feature = "bugs")]
+#[test]
+fn planted_bugs_break_promises() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use futures::future::BoxFuture;
+
+    use crate::{
+        fault::{Bug, with_planted},
+        vector::memory::MemoryVectors,
+    };
+
+    type Promise = fn(&MemoryVectors) -> BoxFuture<'_, ()>;
+    let order: Promise =
+        |store| Box::pin(an_undo_is_newer_than_what_it_undoes_and_a_new_epoch_than_all_before(store));
+    let deletion: Promise = |store| Box::pin(a_late_upsert_does_not_bring_back_what_was_deleted(store));
+    let cases = [
+        (Bug::NoFence, order),
+        (Bug::FenceIgnoresPhase, order),
+        (Bug::FenceIgnoresEpoch, order),
+        (Bug::HardDelete, deletion),
+        (Bug::TombstoneCollectedEarly, deletion),
+    ];
+    for (bug, promise) in cases {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let held = catch_unwind(AssertUnwindSafe(|| runtime.block_on(promise(&MemoryVectors::new()))));
+            held.is_ok()
+        };
+        assert!(run(), "without {}", bug.name());
+        assert!(!with_planted(&[bug], run), "with {}", bug.name());
+    }
 }
 
 /// One module of tests a backend: `$make` gives an empty store after whatever must outlive it.

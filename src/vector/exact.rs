@@ -39,7 +39,6 @@ pub fn reaches(score: f32, min_score: Option<f32>, distance: bool) -> bool {
 }
 
 /// Best first; equal scores by id, so that the same question gives the same answer.
-#[must_use]
 pub fn best_first(distance: bool) -> impl Fn(&Hit, &Hit) -> Ordering {
     move |a, b| {
         let rising = a.score.total_cmp(&b.score);
@@ -105,6 +104,7 @@ fn equal(wanted: &Value, held: &Value) -> bool {
 }
 
 /// Sums in `f64`, so that the order of addition does not show in the `f32` result.
+#[expect(clippy::cast_possible_truncation, reason = "a score is an `f32`; rounding it is meant")]
 fn nearness(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
     let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
     let dot = || pairs().map(|(a, b)| a * b).sum::<f64>();
@@ -121,6 +121,7 @@ fn nearness(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The inner product of two sparse vectors; `None` when they share no term.
+#[expect(clippy::cast_possible_truncation, reason = "a score is an `f32`; rounding it is meant")]
 fn shared_terms(a: &Sparse, b: &Sparse) -> Option<f32> {
     let mut sum = None;
     for (index, value) in a.indices.iter().zip(&*a.values) {

@@ -108,6 +108,11 @@ impl Backlog {
         self.held.len() + self.duplicates.values().map(Vec::len).sum::<usize>()
     }
 
+    /// Every unfinished saga but duplicates, in log order.
+    pub(super) fn offsets(&self) -> Vec<u64> {
+        self.held.offsets().collect()
+    }
+
     /// The oldest unfinished saga.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.held.first()

@@ -17,11 +17,13 @@
 
 mod backlog;
 pub mod board;
+mod careful;
 pub mod checkpoint;
 pub mod checks;
 mod intake;
 mod owner;
 mod relay;
+mod tenure;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

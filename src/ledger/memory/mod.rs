@@ -94,6 +94,7 @@ impl Ledger for MemoryLedger {
         if row.nonce != nonce || planted(Bug::BlindLease) {
             row.nonce = nonce;
             row.lease_epoch += 1;
+            row.unproven += 1;
         }
         Ok(Lease { partition, nonce, epoch: row.lease_epoch })
     }

@@ -270,6 +270,11 @@ impl Transaction for MemoryTransaction {
         Ok(sagas.map(|saga| saga.row).collect())
     }
 
+    async fn proven(&mut self) -> Result<(), Error> {
+        self.row().unproven = 0;
+        Ok(())
+    }
+
     async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
         let position = self.partition.at(offset);
         let Some(mut saga) = self.get(|tables| &tables.sagas, &position) else { return Ok(()) };

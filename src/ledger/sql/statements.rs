@@ -54,8 +54,8 @@ macro_rules! relations {
     ($session:literal, $rest:expr) => {
         concat!(
             "SELECT relation.key, space.name, relation.source, relation.kind, relation.target, \
-             relation.discriminator, relation.e, relation.s, relation.weight, relation.properties, \
-             relation.valid_from, relation.valid_until, relation.used_at, relation.hash, ",
+             relation.discriminator, relation.e, relation.s, relation.hash, relation.weight, relation.properties, \
+             relation.valid_from, relation.valid_until, relation.used_at, ",
             $session,
             " FROM ",
             $rest
@@ -99,18 +99,23 @@ statements! {
     EPOCH_NUMBERED = "SELECT epoch, identity, partitions, partitioner FROM epoch WHERE epoch = $1";
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
 
-    PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published \
-        FROM partition WHERE epoch = $1 AND partition = $2";
-    TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1 \
+    PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
+        unproven FROM partition WHERE epoch = $1 AND partition = $2";
+    TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
+        unproven = unproven + 1 \
         WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
     WRITE_PARTITION = "UPDATE partition SET watermark = max(watermark, $3), anchor_offset = $4, \
-        anchor_crc = $5, finishes = max(finishes, $6), published = max(published, $7) \
+        anchor_crc = $5, finishes = max(finishes, $6), published = max(published, $7), \
+        unproven = $8 \
         WHERE epoch = $1 AND partition = $2";
 
     SPACE_NUMBERS = "SELECT name, n FROM space WHERE name IN list($1)";
     DECLARATIONS = "SELECT name, declaration FROM space WHERE name IN list($1) AND declaration IS NOT NULL";
     SPACES = "SELECT name FROM space WHERE declaration IS NOT NULL ORDER BY name";
-    COUNT_LIVE = "SELECT live FROM space WHERE name = $1";
+    COUNT_LIVE = "SELECT n, live FROM space WHERE name = $1";
+    START_COUNTING = "UPDATE space SET live = (SELECT count(*) FROM head \
+        WHERE head.space = space.n AND head.image IS NOT NULL) WHERE n = $1 RETURNING live";
+    COUNTED = "SELECT n FROM space WHERE n IN list($1) AND live IS NOT NULL";
 
     CLAIMS = "SELECT claim.key, claim.log_offset, record.body_hash, saga.state, record.ending \
         FROM claim JOIN saga ON saga.epoch = claim.epoch AND saga.partition = claim.partition \
@@ -127,6 +132,11 @@ statements! {
         FROM saga JOIN saga_record AS record ON record.n = saga.record \
         WHERE saga.space = (SELECT n FROM space WHERE name = $1) AND saga.state < 3 \
         ORDER BY saga.epoch, saga.partition, saga.log_offset LIMIT $2";
+    /// How many would move.
+    COUNT_MOVES = "SELECT count(*) FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($4) AND state = $3";
+    MOVE_ALL_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3";
     MOVE_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3 \
         RETURNING log_offset, record";
@@ -248,18 +258,19 @@ bulk!(
     WRITE_RELATIONS,
     16,
     "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
-     weight, properties, valid_from, valid_until, used_at, hash) VALUES",
-    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, weight = excluded.weight, \
+     hash, weight, properties, valid_from, valid_until, used_at) VALUES",
+    "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, hash = excluded.hash, \
+     weight = excluded.weight, \
      properties = excluded.properties, valid_from = excluded.valid_from, \
-     valid_until = excluded.valid_until, used_at = excluded.used_at, hash = excluded.hash \
+     valid_until = excluded.valid_until, used_at = excluded.used_at \
      WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
 );
 bulk!(
     /// An undo, as for heads.
     RAISE_RELATIONS,
-    10,
-    "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s) \
-     VALUES",
+    11,
+    "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
+     hash) VALUES",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s \
      WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
 );

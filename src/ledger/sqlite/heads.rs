@@ -10,7 +10,10 @@ use super::{
 use crate::{
     ledger::{
         Error, Head, HeadWrite, ImagePointer,
-        sql::{dialect::key_list, statements as sql},
+        sql::{
+            dialect::{key_list, list},
+            statements as sql,
+        },
     },
     model::{Key, Memory, MemoryId, Space, conflict::memory_key},
 };
@@ -38,11 +41,23 @@ impl Session<'_> {
     /// How many of these are live, by space.
     async fn live_among(&mut self, keys: &str) -> Result<BTreeMap<i64, i64>, Error> {
         let mut live = BTreeMap::new();
+        if keys.is_empty() {
+            return Ok(live);
+        }
         for row in self.rows(sql::LIVE_AMONG, binds!(keys)).await? {
             let mut cells = Cells::of(&row, "head");
             live.insert(cells.get()?, cells.get()?);
         }
         Ok(live)
+    }
+}
+
+impl Session<'_> {
+    /// Those of these spaces whose live heads are counted: the ones that were ever asked about, i.e.
+    /// those with a quota. The others need not pay for a count.
+    async fn counted(&mut self, numbers: &HashMap<Space, i64>) -> Result<Vec<i64>, Error> {
+        let rows = self.rows(sql::COUNTED, binds!(list(numbers.values()))).await?;
+        rows.iter().map(|row| Cells::of(row, "space").get()).collect()
     }
 }
 
@@ -54,6 +69,19 @@ struct Forward<'w> {
 }
 
 impl SqliteTransaction {
+    /// The count of a space's live heads, which is kept from the first question on.
+    pub(super) async fn count_live_heads(&mut self, space: &Space) -> Result<u64, Error> {
+        let mut session = self.session();
+        let Some(row) = session.row(sql::COUNT_LIVE, binds!(space.as_str())).await? else { return Ok(0) };
+        let mut cells = Cells::of(&row, "space");
+        let (number, live): (i64, Option<i64>) = (cells.get()?, cells.get()?);
+        if let Some(live) = live {
+            return Ok(live.unsigned_abs());
+        }
+        let row = session.row(sql::START_COUNTING, binds!(number)).await?;
+        row.map_or(Ok(0), |row| Cells::of(&row, "space").number())
+    }
+
     pub(super) async fn write_all_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error> {
         let numbers = self.space_numbers(heads.iter().map(|write| &write.space)).await?;
         let keys: Vec<Key> = heads.iter().map(|write| memory_key(&write.space, &write.id)).collect();
@@ -76,8 +104,9 @@ impl SqliteTransaction {
                 }
             }
         }
-        let key_list = key_list(keys.iter());
         let mut session = self.session();
+        let counted = session.counted(&numbers).await?;
+        let key_list = if counted.is_empty() { String::new() } else { key_list(keys.iter()) };
         let before = session.live_among(&key_list).await?;
         let bind = |binds: &mut Binds, head: &Forward<'_>| bind_forward(binds, head, &numbers);
         session.write(sql::WRITE_HEADS, &forward, bind).await?;
@@ -85,7 +114,7 @@ impl SqliteTransaction {
             |binds: &mut Binds, (write, key): &(&HeadWrite, Key)| bind_head(binds, write, key, &numbers);
         session.write(sql::RAISE_HEADS, &raised, bind).await?;
         let after = session.live_among(&key_list).await?;
-        for number in numbers.into_values() {
+        for number in counted {
             let change = after.get(&number).unwrap_or(&0) - before.get(&number).unwrap_or(&0);
             if change != 0 {
                 session.run(sql::ADD_LIVE, binds!(number, change)).await?;

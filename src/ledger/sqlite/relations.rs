@@ -16,7 +16,7 @@ use crate::{
             statements as sql,
         },
     },
-    model::{Key, Relation, RelationKey, Space, Timestamp, conflict::memory_key},
+    model::{Key, Relation, RelationKey, Space, Timestamp, conflict::memory_key, memory::tombstone_hash},
 };
 
 impl Session<'_> {
@@ -102,10 +102,14 @@ impl SqliteTransaction {
         let mut session = self.session();
         let bind = |binds: &mut Binds, (write, after): &(&RelationHeadWrite, Option<&Relation>)| {
             bind_key(binds, write, &numbers);
+            bind_hash(binds, *after);
             bind_state(binds, *after);
         };
         session.write(sql::WRITE_RELATIONS, &forward, bind).await?;
-        let bind = |binds: &mut Binds, write: &&RelationHeadWrite| bind_key(binds, write, &numbers);
+        let bind = |binds: &mut Binds, write: &&RelationHeadWrite| {
+            bind_key(binds, write, &numbers);
+            bind_hash(binds, None);
+        };
         session.write(sql::RAISE_RELATIONS, &raised, bind).await
     }
 }
@@ -125,12 +129,15 @@ fn bind_key(binds: &mut Binds, write: &RelationHeadWrite, spaces: &HashMap<Space
         .add(integer(write.version.sequence));
 }
 
+fn bind_hash(binds: &mut Binds, state: Option<&Relation>) {
+    binds.add(state.map_or_else(tombstone_hash, Relation::hash).0.as_slice());
+}
+
 fn bind_state(binds: &mut Binds, state: Option<&Relation>) {
     binds
         .add(state.map(|relation| relation.weight))
         .add(state.map(|relation| codec::json(&relation.properties)))
         .add(state.map(|relation| relation.valid_from.as_micros()))
         .add(state.and_then(|relation| relation.valid_until).map(Timestamp::as_micros))
-        .add(state.map(|relation| relation.used_at.as_micros()))
-        .add(state.map(|relation| relation.hash().0.to_vec()));
+        .add(state.map(|relation| relation.used_at.as_micros()));
 }

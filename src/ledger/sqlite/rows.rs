@@ -37,6 +37,7 @@ pub(super) fn partition(row: &SqliteRow) -> Result<PartitionRow, Error> {
         anchor,
         finishes: cells.number()?,
         published: cells.number()?,
+        unproven: cells.get()?,
     })
 }
 
@@ -137,6 +138,7 @@ pub(super) fn relation(row: &SqliteRow) -> Result<(Key, RelationHead, Option<Str
         discriminator: cells.get()?,
     };
     let version = version(&mut cells)?;
+    let hash = cells.bytes(Digest::from_slice)?;
     let weight: Option<f64> = cells.get()?;
     let state = match weight {
         None => {
@@ -151,8 +153,7 @@ pub(super) fn relation(row: &SqliteRow) -> Result<(Key, RelationHead, Option<Str
             used_at: time(&mut cells)?,
         }),
     };
-    let hash = cells.bytes_if_any(Digest::from_slice)?.unwrap_or_else(tombstone_hash);
-    Ok((key, RelationHead { relation, version, state, hash }, cells.get()?))
+    Ok((key, RelationHead { relation, version, hash, state }, cells.get()?))
 }
 
 /// Whole sagas from rows that come by offset and, within one, by image.
@@ -243,5 +244,6 @@ pub(super) fn bind_partition(binds: &mut Binds, partition: PartitionId, row: &Pa
         .add(row.anchor.map(|anchor| integer(anchor.offset)))
         .add(row.anchor.map(|anchor| anchor.crc))
         .add(integer(row.finishes))
-        .add(integer(row.published));
+        .add(integer(row.published))
+        .add(row.unproven);
 }

@@ -142,8 +142,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn count_live(&mut self, space: &Space) -> Result<u64, Error> {
-        let row = self.session().row(sql::COUNT_LIVE, binds!(space.as_str())).await?;
-        row.map_or(Ok(0), |row| Cells::of(&row, "space").number())
+        self.count_live_heads(space).await
     }
 
     async fn insert_sagas(&mut self, rows: &[SagaRow]) -> Result<(), Error> {
@@ -203,6 +202,11 @@ impl Transaction for SqliteTransaction {
         );
         self.session().run(sql::FINISH, binds).await?;
         self.row.finishes = number;
+        Ok(())
+    }
+
+    async fn proven(&mut self) -> Result<(), Error> {
+        self.row.unproven = 0;
         Ok(())
     }
 

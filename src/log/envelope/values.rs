@@ -66,6 +66,9 @@ fn unpacked(fields: &Fields<'_, '_>) -> Option<Arc<[f32]>> {
 fn floats(fields: &Fields<'_, '_>, place: Place<'_>, items: &[Json<'_>]) -> Option<Arc<[f32]>> {
     let mut values = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
+        if fields.context.problems.borrow().is_full() {
+            return None;
+        }
         match float(item) {
             Some(value) if value.is_finite() => values.push(value),
             Some(_) => {

@@ -106,8 +106,6 @@ pub(super) struct Overlay<'a> {
     /// How many memories the space has, where it was read.
     pub(super) count: Option<u64>,
     facts: &'a Facts,
-    /// Live relation heads, whether they were asked for by name or by what they hang on.
-    relation_heads: BTreeMap<&'a RelationKey, &'a RelationHead>,
     known: BTreeSet<Record>,
     /// Relations that were written live: a deletion must find those that no head shows yet.
     made: BTreeSet<RelationKey>,
@@ -116,8 +114,6 @@ pub(super) struct Overlay<'a> {
 impl<'a> Overlay<'a> {
     /// Nothing written yet.
     pub(super) fn over(facts: &'a Facts, position: Position, terms: Terms<'a>) -> Self {
-        let hanging = facts.relations_of.values().flatten();
-        let heads = facts.relations.values().chain(hanging).filter(|head| head.state.is_some());
         Self {
             terms,
             version: position.version(Phase::Forward),
@@ -131,7 +127,6 @@ impl<'a> Overlay<'a> {
             counts: BTreeMap::new(),
             count: facts.count,
             facts,
-            relation_heads: heads.map(|head| (&head.relation, head)).collect(),
             known: BTreeSet::new(),
             made: BTreeSet::new(),
         }
@@ -157,7 +152,7 @@ impl<'a> Overlay<'a> {
 
     /// The head of a relation that was there before the command.
     pub(super) fn relation_head(&self, relation: &RelationKey) -> Option<&'a RelationHead> {
-        self.relation_heads.get(relation).copied()
+        self.facts.relations.get(relation).filter(|head| head.state.is_some())
     }
 
     /// A memory as it is now; `None`: it is not there.

@@ -24,7 +24,7 @@ use qdrant_edge::{
 
 use super::{
     Options,
-    point::{DENSE, SESSION, SPACE, SPARSE},
+    point::{DENSE, KIND, SESSION, SPACE, SPARSE},
     shards::Place,
 };
 use crate::model::space::Metric;
@@ -52,7 +52,7 @@ impl Engine {
         cut_log(&folder.join(LOG_FOLDER)).map_err(io)?;
         let engine = guarded("open a shard", || EdgeShard::load(folder, Some(config(place, options))))?;
         let engine = Self(Some(engine));
-        for field in [SPACE, SESSION] {
+        for field in [SPACE, KIND, SESSION] {
             index_keyword(engine.shard(), field)?;
         }
         Ok(engine)

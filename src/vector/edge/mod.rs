@@ -20,6 +20,8 @@ mod engine;
 mod point;
 mod question;
 mod shards;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{path::Path, sync::Arc};

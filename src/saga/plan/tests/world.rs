@@ -159,8 +159,8 @@ impl Given {
         let mut state = edge(1.0);
         change(&mut state);
         let key = relation(text);
-        let hash = state.hash();
-        let head = RelationHead { relation: key.clone(), version: old(), state: Some(state), hash };
+        let head =
+            RelationHead { relation: key.clone(), version: old(), hash: state.hash(), state: Some(state) };
         self.relations.insert(key, head);
         self
     }
@@ -195,12 +195,15 @@ impl Given {
     pub(super) fn facts(&self, command: &Command) -> Facts {
         let needs = self.planner().needs(&space(), command);
         let memories = needs.memories.iter().filter_map(|id| self.memories.get(id));
-        let relations = needs.relations.iter().filter_map(|key| self.relations.get(key));
+        let hanging: BTreeMap<RelationsOf, Vec<RelationHead>> =
+            needs.relations_of.iter().map(|of| (of.clone(), self.hanging(of))).collect();
+        let named = needs.relations.iter().filter_map(|key| self.relations.get(key));
+        let relations = named.chain(hanging.values().flatten());
         let live = self.memories.values().filter(|head| head.memory.is_some()).count();
         Facts {
             memories: memories.map(|head| ((space(), head.id.clone()), head.clone())).collect(),
             relations: relations.map(|head| (head.relation.clone(), head.clone())).collect(),
-            relations_of: needs.relations_of.iter().map(|of| (of.clone(), self.hanging(of))).collect(),
+            relations_of: hanging,
             count: needs.count.then_some(live as u64),
         }
     }
@@ -250,9 +253,8 @@ impl Given {
         }
         for write in &plan.relations {
             let key = write.relation.clone();
-            let state = write.after.clone();
-            let hash = state.as_ref().map_or_else(tombstone_hash, Relation::hash);
-            let head = RelationHead { relation: key.clone(), version, state, hash };
+            let hash = write.after.as_ref().map_or_else(tombstone_hash, Relation::hash);
+            let head = RelationHead { relation: key.clone(), version, hash, state: write.after.clone() };
             self.relations.insert(key, head);
         }
     }

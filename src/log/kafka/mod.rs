@@ -1,0 +1,34 @@
+//! The command log on Kafka: three topics, any number of producers in any language.
+//!
+//! ```text
+//! engraft.commands.v1       p ──▶ reader at the ledger's offset ──▶ worker
+//! engraft.outcomes.v1       p ◀── its outcomes, in the same partition number
+//! engraft.commands.v1.dlq   p ◀── its dead letters, likewise
+//! ```
+//!
+//! What is durable is what `acks=all` says: with `min.insync.replicas >= 2` a record survives the loss of a
+//! broker. Kafka itself does not fsync each write. The group's offsets are kept for lag tools; no reader
+//! starts from them.
+//!
+//! One worker process takes all partitions: [`CommandLog::join`](super::CommandLog::join) assigns them at once.
+//! Readers therefore hold no membership that a slow store could let expire.
+//!
+//! The options can be read in every build; the client itself needs the feature `kafka`.
+
+pub mod event;
+pub mod options;
+
+#[cfg(feature = "kafka")]
+mod client;
+#[cfg(feature = "kafka")]
+mod connection;
+#[cfg(feature = "kafka")]
+mod reader;
+#[cfg(feature = "kafka")]
+mod sinks;
+#[cfg(feature = "kafka")]
+pub mod topics;
+
+#[cfg(feature = "kafka")]
+pub use connection::{ConnectError, KafkaLog};
+pub use options::{Options, RefusedProperty};

@@ -1,0 +1,187 @@
+//! Reading: one consumer for each open partition, placed by offset and never by the group.
+//!
+//! librdkafka's own threads fetch ahead of the caller up to a bound and stop there; a consumer that was
+//! assigned by hand belongs to no group, so a caller may be as slow as it likes and loses nothing by it.
+//! After an error the consumer is made anew at the offset that is next.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{Consumer, StreamConsumer},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    client::{self, ASK_TIMEOUT, Health},
+    connection::Shared,
+};
+use crate::{
+    log::{Bounds, ReadError, Reader, Record},
+    model::version::OFFSET_MAX,
+};
+
+pub(super) struct KafkaReader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) partition: u32,
+    /// The next offset to take from the consumer.
+    pub(super) offset: u64,
+    /// `None` before the first read and after an error.
+    pub(super) consumer: Option<StreamConsumer<Health>>,
+    /// What a cancelled call had taken.
+    pub(super) taken: VecDeque<Record>,
+}
+
+#[async_trait]
+impl Reader for KafkaReader {
+    async fn next(&mut self, count: usize) -> Result<Vec<Record>, ReadError> {
+        let count = count.max(1);
+        let (shared, partition) = (Arc::clone(&self.shared), self.partition);
+        while self.taken.len() < count {
+            let consumer = match &self.consumer {
+                Some(consumer) => consumer,
+                None => self.consumer.insert(shared.consumer_at(
+                    &shared.commands,
+                    partition,
+                    self.offset,
+                    false,
+                )?),
+            };
+            let received = if self.taken.is_empty() {
+                consumer.recv().await
+            } else if let Some(received) = consumer.recv().now_or_never() {
+                received
+            } else {
+                break;
+            };
+            match received.map(|message| client::record(&message, shared.epoch(), partition)) {
+                Ok(record) => {
+                    self.offset = record.position.offset + 1;
+                    self.taken.push_back(record);
+                }
+                // What was taken before the error is given first; the error comes again.
+                Err(_) if !self.taken.is_empty() => {
+                    self.consumer = None;
+                    break;
+                }
+                Err(error) => {
+                    self.consumer = None;
+                    return Err(shared.explain(partition, self.offset, &error).await);
+                }
+            }
+        }
+        let count = count.min(self.taken.len());
+        Ok(self.taken.drain(..count).collect())
+    }
+}
+
+impl Shared {
+    /// A consumer of one partition that begins at `offset`; `until_end`: it says when it has reached the end.
+    pub(super) fn consumer_at(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: u64,
+        until_end: bool,
+    ) -> Result<StreamConsumer<Health>, ReadError> {
+        let open = || -> KafkaResult<StreamConsumer<Health>> {
+            let mut config = client::consumer(&self.options);
+            config.set("enable.partition.eof", if until_end { "true" } else { "false" });
+            let consumer: StreamConsumer<Health> = config.create_with_context(Health::new())?;
+            let mut place = TopicPartitionList::new();
+            let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+            place.add_partition_offset(topic, number(partition), offset)?;
+            consumer.assign(&place)?;
+            Ok(consumer)
+        };
+        open().map_err(|error| unavailable(&error))
+    }
+
+    /// The records from `offset` up to `end`, none included that came later.
+    pub(super) async fn span(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: u64,
+        end: u64,
+    ) -> Result<Vec<Record>, ReadError> {
+        let consumer = self.consumer_at(topic, partition, offset, true)?;
+        let mut records = Vec::new();
+        loop {
+            let Ok(received) = timeout(ASK_TIMEOUT, consumer.recv()).await else {
+                return Err(ReadError::Unavailable("the brokers do not answer".into()));
+            };
+            match received {
+                Ok(message) if message_offset(&message) >= end => return Ok(records),
+                Ok(message) => {
+                    let last = message_offset(&message) + 1 >= end;
+                    records.push(client::record(&message, self.epoch(), partition));
+                    if last {
+                        return Ok(records);
+                    }
+                }
+                Err(KafkaError::PartitionEOF(_)) => return Ok(records),
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+    }
+
+    /// What a consumer's error means at `offset`.
+    async fn explain(&self, partition: u32, offset: u64, error: &KafkaError) -> ReadError {
+        use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+        if !matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange)) {
+            return unavailable(error);
+        }
+        match self.bounds_of(&self.commands, partition).await {
+            Ok(bounds) if (bounds.start..=bounds.end).contains(&offset) => unavailable(error),
+            Ok(bounds) => ReadError::OutOfRange { offset, bounds },
+            Err(error) => error,
+        }
+    }
+
+    /// The first and the next offset of a topic's partition, asked of its leader.
+    pub(super) async fn bounds_of(&self, topic: &str, partition: u32) -> Result<Bounds, ReadError> {
+        let started = Instant::now();
+        let (start, end) = loop {
+            let (control, topic) = (Arc::clone(&self.control), topic.to_owned());
+            let ask = move || control.fetch_watermarks(&topic, number(partition), ASK_TIMEOUT);
+            let answer = tokio::task::spawn_blocking(ask)
+                .await
+                .map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            match answer {
+                Ok(bounds) => break bounds,
+                Err(error) if is_moving(&error) && started.elapsed() < ASK_TIMEOUT => {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => return Err(unavailable(&error)),
+            }
+        };
+        let (start, end) = (start.unsigned_abs(), end.unsigned_abs());
+        if end > OFFSET_MAX {
+            return Err(ReadError::Unavailable(format!("partition {partition} has no exact offsets left")));
+        }
+        Ok(Bounds { start, end })
+    }
+}
+
+/// Whether a partition's leader is being chosen, or is another than we thought.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition))
+}
+
+fn message_offset(message: &impl rdkafka::Message) -> u64 {
+    message.offset().unsigned_abs()
+}
+
+/// librdkafka's partitions are signed; a topic cannot have more than it can number.
+pub(super) fn number(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+pub(super) fn unavailable(error: &KafkaError) -> ReadError {
+    ReadError::Unavailable(error.to_string())
+}

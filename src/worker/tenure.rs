@@ -1,0 +1,416 @@
+//! One stretch of owning a partition, from a lease to an interruption: the loop of turns.
+//!
+//! ```text
+//!  gather what is ready ─▶ one transaction ─▶ tell the stores, wake the waiting ─▶ again
+//! ```
+//!
+//! Stores are called while the next transaction is open; reports and records gather meanwhile, so
+//! batches form by themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backlog::Backlog,
+    board::PartitionState,
+    careful,
+    checks::{self, Compared},
+    intake,
+    owner::{Interruption, Owner},
+    relay,
+};
+use crate::{
+    fault::{self, Bug, planted},
+    ledger::{
+        self, Lease, SagaRow,
+        begin::Inbound,
+        compensate,
+        finish::End,
+        turn::{Turn, Waiting},
+    },
+    model::{State, outcome::Ending},
+    saga::{
+        backoff::Backoff,
+        execute::{Executor, Report},
+        step::Stores,
+    },
+};
+
+/// Unfinished rows read at once at takeover.
+const LOAD_COUNT_MAX: usize = 2_000;
+/// Reports that may wait for the owner; executors wait beyond that.
+const REPORTS_MAX: usize = 256;
+/// An idle owner marks outcomes as published after this long.
+const MARK_DELAY: Duration = Duration::from_millis(100);
+/// How long a stopping owner waits for what is with the stores.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// What is ready for one turn.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) acknowledged: Vec<u64>,
+    pub(super) undone: Vec<u64>,
+    /// Sagas to turn back, with the ending that they will have when undone.
+    pub(super) refused: Vec<(Arc<SagaRow>, Ending)>,
+    pub(super) records: Vec<Inbound>,
+    pub(super) published: Option<u64>,
+    /// Which waiting sagas start in this turn.
+    pub(super) start: Start,
+}
+
+/// Which waiting sagas start in a turn.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// As many as are free and have room.
+    #[default]
+    Free,
+    /// This one, if it is free.
+    Only(u64),
+    /// None.
+    Nothing,
+}
+
+/// One stretch of owning, from a lease to an interruption.
+pub(super) struct Tenure<'a> {
+    pub(super) owner: &'a Owner,
+    lease: Lease,
+    pub(super) backlog: Backlog,
+    pub(super) executor: Executor,
+    pub(super) reports: mpsc::Receiver<Report>,
+    records: mpsc::Receiver<intake::Batch>,
+    finishes: watch::Sender<u64>,
+    published: watch::Receiver<u64>,
+    /// Outcomes up to this finish are marked in the ledger.
+    marked: u64,
+    watermark: u64,
+    /// When this owner will have lived long enough; `None`: it has.
+    proves_at: Option<tokio::time::Instant>,
+    /// Only for a planted bug.
+    put_back: Vec<Inbound>,
+}
+
+impl<'a> Tenure<'a> {
+    pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
+        let ports = &owner.ports;
+        let lease = ports.ledger.acquire(owner.partition, owner.nonce).await?;
+        let row = ports.ledger.partition(owner.partition).await?;
+        match checks::compare(&*ports.log, &*ports.outcomes, owner.partition, &row).await {
+            Compared::Agree => {}
+            Compared::Contradict(contradiction) => return Err(contradiction.into()),
+            Compared::Unknown(why) => return Err(Interruption::Log(why)),
+        }
+        let backlog = load(owner).await?;
+        backoff.reset();
+
+        let let_go = CancellationToken::new();
+        let _let_go_at_the_end = let_go.clone().drop_guard();
+        let (report_sender, reports) = mpsc::channel(REPORTS_MAX);
+        let (record_sender, records) = mpsc::channel(1);
+        let (finishes, finishes_seen) = watch::channel(row.finishes);
+        let (mark_sender, published) = watch::channel(row.published);
+        let executor = Executor {
+            partition: owner.partition,
+            stores: Stores { vectors: ports.vectors.clone(), graph: ports.graph.clone() },
+            reports: report_sender,
+            let_go,
+            tasks: owner.tasks.clone(),
+            backoff: (owner.options.backoff_min, owner.options.backoff_max),
+            random: ports.random.clone(),
+        };
+        spawn_relay(owner, row.published, finishes_seen, mark_sender);
+        spawn_intake(owner, row.watermark, record_sender);
+        let mut tenure = Tenure {
+            owner,
+            lease,
+            backlog,
+            executor,
+            reports,
+            records,
+            finishes,
+            published,
+            marked: row.published,
+            watermark: row.watermark,
+            proves_at: Some(tokio::time::Instant::now() + careful::PROVEN_AFTER),
+            put_back: Vec::new(),
+        };
+        if row.unproven > careful::UNPROVEN_MAX {
+            tenure.resume_carefully(row.unproven).await?;
+        } else {
+            tenure.resume().await?;
+        }
+        tenure.turns().await
+    }
+
+    /// Sends everything again that an earlier owner had begun.
+    async fn resume(&mut self) -> Result<(), Interruption> {
+        let running = |saga: &&Arc<SagaRow>| saga.state == State::Running;
+        let forward: Vec<_> = self.backlog.running().filter(running).cloned().collect();
+        let back: Vec<_> = self.backlog.running().filter(|saga| !running(saga)).cloned().collect();
+        if self.backlog.unfinished_count() > 0 {
+            tracing::info!(partition = %self.owner.partition, unfinished = self.backlog.unfinished_count(),
+                forward = forward.len(), back = back.len(), "resuming unfinished sagas");
+        }
+        for batch in forward.chunks(self.owner.options.batch_count_max) {
+            self.executor.run(batch.to_vec(), true);
+        }
+        self.resume_undos(back).await?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Reads again what stood before these sagas, and writes it back.
+    pub(super) async fn resume_undos(&self, back: Vec<Arc<SagaRow>>) -> Result<(), Interruption> {
+        if !back.is_empty() {
+            let mut turn = self.open().await?;
+            let undos = turn.before(back).await?;
+            drop(turn);
+            self.executor.undo(undos);
+        }
+        Ok(())
+    }
+
+    async fn turns(&mut self) -> Result<(), Interruption> {
+        while let Some(work) = self.gather().await? {
+            self.turn(work).await?;
+            self.tell();
+        }
+        self.drain().await
+    }
+
+    /// What has ended so far is finished; what is still with the stores is left to the next owner.
+    async fn drain(&mut self) -> Result<(), Interruption> {
+        let deadline = tokio::time::Instant::now() + DRAIN_MAX;
+        while self.backlog.running_count() > 0 {
+            let Ok(Some(report)) = tokio::time::timeout_at(deadline, self.reports.recv()).await else {
+                break;
+            };
+            let mut work = Work::default();
+            self.sort(report, &mut work)?;
+            self.turn(work).await?;
+        }
+        // Stopping in good order is proof of health: nothing here was killed.
+        self.proves_at = self.proves_at.map(|_| tokio::time::Instant::now());
+        self.turn(Work { start: Start::Nothing, ..Work::default() }).await
+    }
+
+    /// Waits until something is ready, then takes all that is. `None`: the partition is revoked.
+    async fn gather(&mut self) -> Result<Option<Work>, Interruption> {
+        let mut work = Work { records: std::mem::take(&mut self.put_back), ..Work::default() };
+        let startable = !self.backlog.ready.is_empty() && self.room() > 0;
+        let takes_records = self.takes_records();
+        if !startable {
+            let unmarked = *self.published.borrow() > self.marked;
+            tokio::select! {
+                biased;
+                () = self.owner.revoked.cancelled() => return Ok(None),
+                report = self.reports.recv() => {
+                    if let Some(report) = report {
+                        self.sort(report, &mut work)?;
+                    }
+                }
+                batch = self.records.recv(), if takes_records => match batch {
+                    Some(batch) => work.records.extend(batch.map_err(|gone| Interruption::from_read(&gone))?),
+                    None => return Err(Interruption::Log("intake has ended".to_owned())),
+                },
+                _ = self.published.changed(), if !unmarked => {}
+                () = tokio::time::sleep(MARK_DELAY), if unmarked => {}
+            }
+        } else if self.owner.revoked.is_cancelled() {
+            return Ok(None);
+        }
+        while let Ok(report) = self.reports.try_recv() {
+            self.sort(report, &mut work)?;
+        }
+        if takes_records
+            && work.records.is_empty()
+            && let Ok(batch) = self.records.try_recv()
+        {
+            work.records.extend(batch.map_err(|gone| Interruption::from_read(&gone))?);
+        }
+        let published = *self.published.borrow_and_update();
+        work.published = (published > self.marked).then_some(published);
+        Ok(Some(work))
+    }
+
+    pub(super) fn sort(&self, report: Report, work: &mut Work) -> Result<(), Interruption> {
+        match report {
+            Report::Acknowledged(offsets) => work.acknowledged.extend(offsets),
+            Report::Undone(offsets) => work.undone.extend(offsets),
+            Report::Refused { offset, store, answer } => {
+                if let Some(saga) = self.backlog.running_in(offset, State::Running) {
+                    let ending = compensate::undone(saga, self.owner.partition, store.as_str(), &answer);
+                    work.refused.push((saga.clone(), ending));
+                }
+            }
+            Report::Overtaken(offset) => {
+                let found = format!("saga {} was undone by another owner", self.owner.partition.at(offset));
+                return Err(ledger::Error::Indeterminate(found).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction for all that is ready.
+    pub(super) async fn turn(&mut self, mut work: Work) -> Result<(), Interruption> {
+        self.plant_watermark_bugs(&mut work).await?;
+        let (begins, ends) = (!work.records.is_empty(), !work.acknowledged.is_empty());
+        let ends_now = self.ends(&work);
+        let mut turn = self.open().await?;
+        turn.finish(&ends_now).await?;
+        for end in &ends_now {
+            self.backlog.ended(end.saga.offset);
+        }
+        let undos = turn.turn_back(&work.refused).await?;
+        let waiting = self.waiting(work.start);
+        let started = turn.start(&waiting, &self.backlog.held).await?;
+        self.backlog.runs(&started.running);
+        for offset in &started.ended {
+            self.backlog.ended(*offset);
+        }
+        let room = self.room();
+        let next = work.records.last().map_or(self.watermark, |record| record.position.offset + 1);
+        let begun = turn.begin(work.records, &mut self.backlog.held, room).await?;
+        if let Some(published) = work.published {
+            turn.published(published).await?;
+        }
+        let proven = self.proves_at.is_some_and(|at| at <= tokio::time::Instant::now());
+        if proven {
+            turn.proven().await?;
+        }
+        if planted(Bug::UndoBeforeDurable) {
+            self.executor.undo(undos.clone());
+        }
+
+        self.pass(begins, "begin.sent", ends, "finish.sent").await;
+        let finished = turn.commit().await?;
+        self.pass(begins, "begin.committed", ends, "finish.committed").await;
+
+        self.watermark = self.watermark.max(next);
+        self.marked = work.published.unwrap_or(self.marked);
+        self.proves_at = self.proves_at.filter(|_| !proven);
+        self.backlog.runs(&begun.running);
+        self.backlog.ready.extend(begun.ready);
+        for (first, duplicate) in begun.duplicates {
+            self.backlog.duplicate(first, duplicate);
+        }
+        let compensating: Vec<Arc<SagaRow>> = undos.iter().map(|undo| undo.saga.clone()).collect();
+        self.backlog.runs(&compensating);
+        self.executor.undo(undos);
+        self.executor.run(started.running, false);
+        self.executor.run(begun.running, false);
+        self.tell_relay(finished);
+        if begun.inboxed > 0 {
+            self.owner.ports.log.note_watermark(self.owner.partition.partition, self.watermark).await;
+        }
+        Ok(())
+    }
+
+    /// There are outcomes to publish.
+    pub(super) fn tell_relay(&self, finished: Option<u64>) {
+        if let Some(number) = finished {
+            self.finishes.send_replace(number);
+        }
+    }
+
+    fn ends(&self, work: &Work) -> Vec<End> {
+        let forward = work.acknowledged.iter().map(|offset| (*offset, State::Running));
+        let back = work.undone.iter().map(|offset| (*offset, State::Compensating));
+        forward.chain(back).filter_map(|(offset, state)| self.backlog.end(offset, state)).collect()
+    }
+
+    /// The waiting sagas that start in this turn.
+    fn waiting(&self, start: Start) -> Vec<Waiting> {
+        let most = self.room().min(self.owner.options.batch_count_max);
+        let wanted = |offset: &&u64| match start {
+            Start::Free => true,
+            Start::Only(only) => **offset == only,
+            Start::Nothing => false,
+        };
+        let ready = self.backlog.ready.iter().filter(wanted).take(most);
+        ready
+            .map(|offset| Waiting {
+                offset: *offset,
+                duplicates: self.backlog.duplicates_of(*offset).to_vec(),
+            })
+            .collect()
+    }
+
+    fn room(&self) -> usize {
+        self.owner.options.window_count_max.saturating_sub(self.backlog.running_count())
+    }
+
+    fn takes_records(&self) -> bool {
+        self.backlog.unfinished_count() < self.owner.options.backlog_count_max
+    }
+
+    pub(super) async fn open(&self) -> Result<Turn<'a>, ledger::Error> {
+        let ports = &self.owner.ports;
+        Turn::open(&*ports.ledger, self.lease, &*ports.decide, ports.clock.now()).await
+    }
+
+    async fn pass(&self, begins: bool, begin: &'static str, ends: bool, end: &'static str) {
+        if begins {
+            fault::point(begin).await;
+        }
+        if ends {
+            fault::point(end).await;
+        }
+    }
+
+    fn tell(&self) {
+        self.owner.board.update(self.owner.partition.partition, |status| {
+            status.state = PartitionState::Working;
+            status.reason = None;
+            status.watermark = self.watermark;
+            status.unfinished = self.backlog.unfinished_count() as u64;
+            status.running = self.backlog.running_count() as u64;
+            status.oldest_unfinished = self.backlog.oldest();
+            status.finishes = *self.finishes.borrow();
+        });
+    }
+
+    /// The two mistakes about the watermark that cannot be planted anywhere else.
+    async fn plant_watermark_bugs(&mut self, work: &mut Work) -> Result<(), Interruption> {
+        if planted(Bug::WatermarkOverGap) && work.records.len() > 1 {
+            self.put_back.push(work.records.remove(0));
+        }
+        if planted(Bug::WatermarkBeforeInbox)
+            && let Some(last) = work.records.last()
+        {
+            let mut early = self.owner.ports.ledger.transaction(&self.lease).await?;
+            early.advance(last.position.offset + 1, None).await?;
+            early.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads every unfinished saga of the partition.
+async fn load(owner: &Owner) -> Result<Backlog, Interruption> {
+    let mut backlog = Backlog::default();
+    let mut from = 0;
+    loop {
+        let rows = owner.ports.ledger.unfinished(owner.partition, from, LOAD_COUNT_MAX).await?;
+        let Some(last) = rows.last() else { return Ok(backlog) };
+        from = last.offset + 1;
+        rows.into_iter().for_each(|row| backlog.load(row));
+    }
+}
+
+fn spawn_relay(owner: &Owner, published: u64, finishes: watch::Receiver<u64>, marks: watch::Sender<u64>) {
+    let (ports, partition, backoff) = (owner.ports.clone(), owner.partition, owner.backoff());
+    owner
+        .tasks
+        .spawn(async move { relay::run(&ports, partition, published, finishes, marks, backoff).await });
+}
+
+fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Batch>) {
+    let (ports, options, backoff) = (owner.ports.clone(), owner.options.clone(), owner.backoff());
+    let partition = (owner.partition.epoch, owner.partition.partition);
+    owner.tasks.spawn(async move {
+        let count = options.batch_count_max;
+        intake::run(&*ports.log, partition, watermark, count, options.limits, backoff, records).await;
+    });
+}
