@@ -15,7 +15,7 @@ use crate::{
     ledger::Ledger,
     random::Random,
     saga::plan::Planner,
-    worker::{self, Ports},
+    worker::{self, board::Board, Ports},
 };
 
 use super::{
@@ -133,7 +133,7 @@ impl Cluster {
             server: Arc::clone(&servers.vectors),
         };
         Ports {
-            board: Arc::default(),
+            board: Board::default(),
             log: Arc::clone(&log) as Arc<_>,
             outcomes: Arc::clone(&log) as Arc<_>,
             dead_letters: log,

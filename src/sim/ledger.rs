@@ -411,6 +411,10 @@ impl Transaction for SimulatedTransaction {
         statement!(self, inner => inner.sagas(offsets))
     }
 
+    async fn proven(&mut self) -> Result<(), Error> {
+        statement!(self, inner => inner.proven())
+    }
+
     async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
         statement!(self, inner => inner.count_attempt(offset))
     }
