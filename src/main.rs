@@ -1,3 +1,7 @@
 //! Parses the command line, loads the configuration, runs.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engraft::cli::run()
+}

@@ -131,12 +131,7 @@ fn token_header(accepted: &Accepted) -> [(HeaderName, HeaderValue); 1] {
 
 impl Shared {
     fn rules(&self) -> Rules<'_> {
-        Rules {
-            routing: self.routing,
-            limits: &self.ports.limits,
-            clock: &*self.ports.clock,
-            random: &self.ports.random,
-        }
+        Rules { limits: &self.ports.limits, clock: &*self.ports.clock, random: &self.ports.random }
     }
 
     /// The outcome, if it was asked for and comes in time. When as many requests wait as may, nobody

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
-use crate::model::{Code, FieldError};
+use crate::{
+    log::Headers,
+    model::{Code, FieldError},
+};
 
 use super::{
     Problem,
@@ -32,13 +35,13 @@ const LINES: [&str; 5] = [
 /// Splits a body into commands.
 pub(super) fn split(headers: &HeaderMap, body: Bytes) -> Result<Submission, Problem> {
     if headers.contains_key("ce-specversion") || headers.contains_key("ce-type") {
-        return Ok(Submission::One(Item::Binary(attributes(headers)?, body)));
+        return Ok(Submission::One(Item { body, headers: attributes(headers)? }));
     }
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let media_type = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default();
     match media_type.trim().to_ascii_lowercase().as_str() {
         "application/json" if body.trim_ascii_start().starts_with(b"[") => array(&body),
-        "application/json" | "application/cloudevents+json" => Ok(Submission::One(Item::Json(body))),
+        "application/json" | "application/cloudevents+json" => Ok(Submission::One(Item::json(body))),
         "application/cloudevents-batch+json" => array(&body),
         lines if LINES.contains(&lines) => self::lines(&body),
         _ => Err(Problem::new(
@@ -64,7 +67,7 @@ fn lines(body: &Bytes) -> Result<Submission, Problem> {
 
 fn several(items: impl Iterator<Item = Bytes>) -> Result<Submission, Problem> {
     // One more than allowed is enough to know.
-    let items: Vec<Item> = items.map(Item::Json).take(ITEMS_MAX + 1).collect();
+    let items: Vec<Item> = items.map(Item::json).take(ITEMS_MAX + 1).collect();
     let refused = |code, detail: String| Problem::refused(code, vec![FieldError::new(code, "", detail)]);
     match items.len() {
         0 => Err(refused(Code::MissingField, "the request holds no command".to_owned())),
@@ -75,15 +78,16 @@ fn several(items: impl Iterator<Item = Bytes>) -> Result<Submission, Problem> {
     }
 }
 
-/// The attributes of a CloudEvent in binary form, percent-decoded as its HTTP binding says.
-fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
-    let mut attributes = Vec::new();
+/// The attributes of a CloudEvent in binary form, percent-decoded as its HTTP binding says, and
+/// named as Kafka's does.
+fn attributes(headers: &HeaderMap) -> Result<Headers, Problem> {
+    let mut attributes = Headers::new();
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix("ce-") else { continue };
         let bad = || Problem::bad_request(format!("the header `ce-{name}` is not percent-encoded UTF-8"));
         let value = value.to_str().map_err(|_| bad())?;
         let value = percent_decode_str(value).decode_utf8().map_err(|_| bad())?;
-        attributes.push((name.to_owned(), value.into_owned()));
+        attributes.push((format!("ce_{name}"), Bytes::from(value.into_owned())));
     }
     Ok(attributes)
 }
@@ -129,9 +133,9 @@ mod tests {
             ("ce-type".parse().expect("a name"), "memory.put".parse().expect("a value")),
             ("ce-id".parse().expect("a name"), "caf%C3%A9".parse().expect("a value")),
         ]);
-        let Ok(Submission::One(Item::Binary(attributes, _))) = split(&headers, Bytes::new()) else {
+        let Ok(Submission::One(item)) = split(&headers, Bytes::new()) else {
             panic!("a binary event");
         };
-        assert!(attributes.contains(&("id".to_owned(), "café".to_owned())));
+        assert!(item.headers.contains(&("ce_id".to_owned(), Bytes::from("café"))));
     }
 }

@@ -5,21 +5,17 @@
 //! ```
 //!
 //! The shape check is the worker's own, so that nothing is taken here that fails there for its bytes
-//! alone. What a producer sent goes into the log byte for byte, unless it lacks an id: then it gets
-//! one, so that the append can be repeated safely.
-
-use std::collections::BTreeMap;
+//! alone. A command without an id gets one, so that its append can be repeated safely.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::{
     clock::Clock,
     log::{
-        Headers, NewRecord, Record,
-        envelope::{self, Decoded, Limits, Routing},
+        Headers, NewRecord,
+        envelope::{self, Limits},
     },
-    model::{Code, FieldError, PartitionId},
+    model::{Code, FieldError},
     random::Random,
 };
 
@@ -27,12 +23,12 @@ use crate::{
 pub const ITEMS_MAX: usize = 1_000;
 
 /// One command as it was sent.
-#[derive(Debug, Clone)]
-pub enum Item {
-    /// A JSON object: bare, or a CloudEvent in structured form.
-    Json(Bytes),
-    /// A CloudEvent in binary form: attributes by name, and the data.
-    Binary(Vec<(String, String)>, Bytes),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// A JSON object, bare or a CloudEvent in structured form; with `headers`, a binary one's data.
+    pub body: Bytes,
+    /// `ce_…` attributes of a CloudEvent in binary form; else empty.
+    pub headers: Headers,
 }
 
 /// A command that the log may take.
@@ -44,7 +40,7 @@ pub struct Prepared {
     pub record: NewRecord,
 }
 
-/// A command that can never be done, whatever the state of the space.
+/// A command that can never be done, whatever the state of its space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     /// The first reason.
@@ -56,115 +52,52 @@ pub struct Refusal {
 /// What a check needs to know.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
-    /// How the log routes.
-    pub routing: Routing,
     /// What a record may be.
     pub limits: &'a Limits,
-    /// For ids and for the default `time`.
+    /// For ids.
     pub clock: &'a dyn Clock,
     /// For ids.
     pub random: &'a Random,
 }
 
-type Object = BTreeMap<String, Box<RawValue>>;
+impl Item {
+    /// A JSON object.
+    #[must_use]
+    pub fn json(body: Bytes) -> Self {
+        Self { body, headers: Headers::new() }
+    }
+}
 
 /// Checks one command and makes its record. `key`: the id to use where the command has none.
 ///
 /// # Errors
 /// [`Refusal`] when the command's bytes say that it can never be done.
 pub fn prepare(item: &Item, key: Option<&str>, rules: Rules<'_>) -> Result<Prepared, Refusal> {
-    match item {
-        Item::Json(bytes) => prepare_json(bytes, key, rules),
-        Item::Binary(attributes, data) => prepare_binary(attributes, data, key, rules),
-    }
-}
-
-fn prepare_json(bytes: &Bytes, key: Option<&str>, rules: Rules<'_>) -> Result<Prepared, Refusal> {
-    // Before anything is parsed: what is too large is not worth reading.
-    if bytes.len() > rules.limits.record_bytes_max {
-        let detail = format!("a command may have at most {} bytes", rules.limits.record_bytes_max);
-        return Err(Refusal::one(Code::TooLarge, "", detail));
-    }
-    let mut object: Object = serde_json::from_slice(bytes).map_err(|error| {
-        let detail = format!("this is not a JSON object, from line {} on", error.line());
-        Refusal::one(Code::Malformed, "", detail)
-    })?;
-    let space = object.get("space").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-    let record = NewRecord {
-        key: Bytes::from(space.unwrap_or_default()),
-        value: bytes.clone(),
-        headers: Headers::new(),
+    let checked = envelope::check(&item.body, &item.headers, rules.limits)?;
+    let command_id = match (checked.id(), key) {
+        (Some(id), Some(key)) if id != key => {
+            let detail = "the command's `id` and the `Idempotency-Key` header differ; send one of them";
+            return Err(vec![FieldError::new(Code::InvalidField, "/id", detail)].into());
+        }
+        (Some(id), _) => id.to_owned(),
+        (None, Some(key)) => key.to_owned(),
+        (None, None) => new_id(rules.clock, rules.random),
     };
-    let (claims, id) = check(&record, rules)?;
-    if claims {
-        agree(&id, key)?;
-        return Ok(Prepared { command_id: id, record });
-    }
-    let id = key.map_or_else(|| new_id(rules), str::to_owned);
-    let text = serde_json::value::to_raw_value(&id).expect("a string always serialises");
-    object.insert("id".to_owned(), text);
-    let value = Bytes::from(serde_json::to_vec(&object).expect("raw JSON always serialises"));
-    let record = NewRecord { value, ..record };
-    // The id itself has a shape too.
-    check(&record, rules)?;
-    Ok(Prepared { command_id: id, record })
-}
-
-fn prepare_binary(
-    attributes: &[(String, String)],
-    data: &Bytes,
-    key: Option<&str>,
-    rules: Rules<'_>,
-) -> Result<Prepared, Refusal> {
-    let space = attributes.iter().find(|(name, _)| name == "space").map(|(_, value)| value.clone());
-    let headers =
-        attributes.iter().map(|(name, value)| (format!("ce_{name}"), Bytes::from(value.clone()))).collect();
-    let record = NewRecord { key: Bytes::from(space.unwrap_or_default()), value: data.clone(), headers };
-    let (_, id) = check(&record, rules)?;
-    agree(&id, key)?;
-    Ok(Prepared { command_id: id, record })
-}
-
-/// The worker's own check, as if the record stood where it would. Answers whether it brings an id,
-/// and which.
-fn check(record: &NewRecord, rules: Rules<'_>) -> Result<(bool, String), Refusal> {
-    if record.key.is_empty() {
-        return Err(Refusal::one(Code::SpaceMissing, "/space", "every command names its `space`, a string"));
-    }
-    let partition = rules.routing.partitioner.partition(&record.key, rules.routing.partitions);
-    let record = Record {
-        position: PartitionId { epoch: 1, partition }.at(0),
-        key: Some(record.key.clone()),
-        value: Some(record.value.clone()),
-        headers: record.headers.clone(),
-        appended_at: rules.clock.now(),
-    };
-    match envelope::decode(&record, rules.routing, rules.limits) {
-        Decoded::Command(envelope) => Ok((envelope.header.claims, envelope.header.id)),
-        Decoded::Failed(failed) => Err(Refusal { code: failed.code, errors: failed.errors }),
-        Decoded::Unreadable { code, detail } => Err(Refusal::one(code, "", detail)),
-    }
-}
-
-/// An `Idempotency-Key` beside an id of the command's own must be the same.
-fn agree(id: &str, key: Option<&str>) -> Result<(), Refusal> {
-    if key.is_none_or(|key| key == id) {
-        return Ok(());
-    }
-    let detail = "the command's `id` and the `Idempotency-Key` header differ; send one of them";
-    Err(Refusal::one(Code::InvalidField, "/id", detail))
+    let record = checked.into_record(&command_id)?;
+    Ok(Prepared { command_id, record })
 }
 
 /// A UUIDv7: time-ordered ids are kinder to every index.
-fn new_id(rules: Rules<'_>) -> String {
-    let millis = u64::try_from(rules.clock.now().as_millis()).unwrap_or_default();
-    let random = rules.random.nonce().to_be_bytes();
+#[must_use]
+pub fn new_id(clock: &dyn Clock, random: &Random) -> String {
+    let millis = u64::try_from(clock.now().as_millis()).unwrap_or_default();
+    let random = random.nonce().to_be_bytes();
     let tail: [u8; 10] = std::array::from_fn(|index| random.get(index).copied().unwrap_or_default());
     uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().to_string()
 }
 
-impl Refusal {
-    fn one(code: Code, pointer: &str, detail: impl Into<String>) -> Self {
-        Self { code, errors: vec![FieldError::new(code, pointer, detail)] }
+impl From<Vec<FieldError>> for Refusal {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self { code: errors.first().map_or(Code::Malformed, |first| first.code), errors }
     }
 }

@@ -36,10 +36,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use crate::{
     clock::Clock,
     ledger::Ledger,
-    log::{
-        CommandLog,
-        envelope::{Limits, Routing},
-    },
+    log::{CommandLog, envelope::Limits},
     random::Random,
     reader::Reader,
     tasks::Tasks,
@@ -125,7 +122,7 @@ pub struct Ports {
 struct Shared {
     ports: Ports,
     options: Options,
-    routing: Routing,
+    partitions: u32,
     epoch: OnceLock<u32>,
     waiting: Semaphore,
 }
@@ -173,10 +170,9 @@ pub async fn serve(
     options: Options,
     tasks: Tasks,
 ) -> std::io::Result<()> {
-    let topology = ports.log.topology();
     let drain = Duration::from_millis(options.drain_ms_max);
     let shared = Arc::new(Shared {
-        routing: Routing { partitions: topology.partitions, partitioner: topology.partitioner },
+        partitions: ports.log.topology().partitions,
         epoch: OnceLock::new(),
         waiting: Semaphore::new(options.waiting_count_max),
         ports,

@@ -72,7 +72,7 @@ struct Oldest {
 pub(super) async fn status(shared: State) -> Result<Response, Problem> {
     let epoch = shared.epoch().await?;
     let mut partitions = Vec::new();
-    for partition in 0..shared.routing.partitions {
+    for partition in 0..shared.partitions {
         let status = shared.partition(PartitionId { epoch, partition }).await?;
         if status.log_end > 0 || status.watermark > 0 {
             partitions.push(status);

@@ -161,9 +161,10 @@ impl Question {
             queries.push(Query::Sparse(sparse.clone()));
         }
         if let Some(text) = &self.text {
-            queries.push(Query::Sparse(vector::text::query(text)));
+            // A text without any word finds nothing by words.
+            queries.extend(vector::text::query(text).map(Query::Sparse));
         }
-        if queries.is_empty() {
+        if self.vector.is_none() && self.sparse.is_none() && self.text.is_none() {
             let detail = "say what to look for: `text`, `vector` or `sparse`, or several of them";
             refused.push(FieldError::new(Code::MissingField, "", detail));
         }
