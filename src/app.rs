@@ -15,18 +15,23 @@ use std::{
 
 use tokio::net::TcpListener;
 
+#[cfg(feature = "kafka")]
+use crate::log::kafka::{ConnectError, KafkaLog};
 #[cfg(feature = "edge")]
 use crate::vector::edge::{self, EdgeVectors};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, VectorKind},
+    config::{Config, LogKind, VectorKind},
     graph::{self, heads::Heads},
     http,
     ledger::{
         self, Ledger,
         sqlite::{self, SqliteLedger},
     },
-    log::embedded::{self, EmbeddedLog},
+    log::{
+        CommandLog, DeadLetters, OutcomeSink,
+        embedded::{self, EmbeddedLog},
+    },
     random::Random,
     reader::{self, Announcing, Reader, Waiters},
     saga::plan::Planner,
@@ -50,6 +55,10 @@ pub enum Error {
     /// The log cannot be opened.
     #[error("open the log")]
     Log(#[from] embedded::OpenError),
+    /// The broker cannot be reached, or its topics are not as they must be.
+    #[cfg(feature = "kafka")]
+    #[error("connect to the log")]
+    Kafka(#[from] ConnectError),
     /// The ledger cannot be opened.
     #[error("open the ledger")]
     Ledger(#[from] sqlite::OpenError),
@@ -89,7 +98,11 @@ pub struct Stores {
     /// The graph, to read.
     pub graph: Arc<dyn graph::Read>,
     /// The log.
-    pub log: EmbeddedLog,
+    pub log: Arc<dyn CommandLog>,
+    /// Where outcomes go.
+    pub outcomes: Arc<dyn OutcomeSink>,
+    /// Where unreadable records go.
+    pub dead_letters: Arc<dyn DeadLetters>,
     closing: Closing,
 }
 
@@ -97,6 +110,7 @@ pub struct Stores {
 #[derive(Clone)]
 struct Closing {
     ledger: SqliteLedger,
+    log: OpenLog,
     #[cfg(feature = "edge")]
     edge: Option<EdgeVectors>,
 }
@@ -129,17 +143,19 @@ impl Stores {
     pub async fn open(config: &Config, clock: Arc<dyn Clock>, random: &Random) -> Result<Self, Error> {
         let data = &config.data;
         std::fs::create_dir_all(data).map_err(|source| Error::Folder { path: data.clone(), source })?;
-        let log = open_log(config, clock, random).await?;
+        let log = OpenLog::open(config, clock, random).await?;
         let ledger = SqliteLedger::open(data.join("ledger.db"), &sqlite::Options::default(), random).await?;
         let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
+        let (commands, outcomes, dead_letters) = log.ports();
         let mut closing = Closing {
             ledger,
+            log,
             #[cfg(feature = "edge")]
             edge: None,
         };
         let (vectors, points) = open_vectors(config, &mut closing).await?;
         let graph = Arc::new(Heads::new(Arc::clone(&shared)));
-        Ok(Self { ledger: shared, vectors, points, graph, log, closing })
+        Ok(Self { ledger: shared, vectors, points, graph, log: commands, outcomes, dead_letters, closing })
     }
 
     /// Closes every store. Without it nothing is lost; the next start has more to read.
@@ -151,7 +167,44 @@ impl Stores {
         if let Err(error) = self.closing.ledger.clone().close().await {
             tracing::warn!(%error, "the ledger did not close cleanly; nothing is lost");
         }
-        self.log.close().await;
+        self.closing.log.close().await;
+    }
+}
+
+/// A log by its own type, which alone knows how to close.
+#[derive(Clone)]
+enum OpenLog {
+    Embedded(EmbeddedLog),
+    #[cfg(feature = "kafka")]
+    Kafka(KafkaLog),
+}
+
+type LogPorts = (Arc<dyn CommandLog>, Arc<dyn OutcomeSink>, Arc<dyn DeadLetters>);
+
+impl OpenLog {
+    async fn open(config: &Config, clock: Arc<dyn Clock>, random: &Random) -> Result<Self, Error> {
+        match config.log.kind {
+            #[cfg(feature = "kafka")]
+            LogKind::Kafka => Ok(Self::Kafka(KafkaLog::connect(&config.kafka).await?)),
+            // The settings refuse `kafka` in a build without it.
+            _ => Ok(Self::Embedded(open_log(config, clock, random).await?)),
+        }
+    }
+
+    fn ports(&self) -> LogPorts {
+        match self {
+            Self::Embedded(log) => (Arc::new(log.clone()), Arc::new(log.clone()), Arc::new(log.clone())),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => (Arc::new(log.clone()), Arc::new(log.clone()), Arc::new(log.clone())),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Embedded(log) => log.close().await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.close().await,
+        }
     }
 }
 
@@ -202,9 +255,9 @@ impl App {
         let waiters = Waiters::default();
         let board = worker::board::Board::default();
         let worker_ports = worker::Ports {
-            log: Arc::new(stores.log.clone()),
-            outcomes: Arc::new(Announcing::new(Arc::new(stores.log.clone()), waiters.clone())),
-            dead_letters: Arc::new(stores.log.clone()),
+            log: Arc::clone(&stores.log),
+            outcomes: Arc::new(Announcing::new(Arc::clone(&stores.outcomes), waiters.clone())),
+            dead_letters: Arc::clone(&stores.dead_letters),
             ledger: Arc::clone(&stores.ledger),
             vectors: Arc::clone(&stores.vectors),
             graph: None,
@@ -215,7 +268,7 @@ impl App {
         };
         let worker_options = worker::Options { limits: config.limits.into(), ..worker::Options::default() };
         let http_ports = http::Ports {
-            log: Arc::new(stores.log.clone()),
+            log: Arc::clone(&stores.log),
             ledger: Arc::clone(&stores.ledger),
             reader: reader(&stores, config, waiters),
             clock,
@@ -261,7 +314,7 @@ impl App {
 fn reader(stores: &Stores, config: &Config, waiters: Waiters) -> Reader {
     let ports = reader::Ports {
         ledger: Arc::clone(&stores.ledger),
-        log: Arc::new(stores.log.clone()),
+        log: Arc::clone(&stores.log),
         vectors: Arc::clone(&stores.points),
         graph: Arc::clone(&stores.graph),
         waiters,
@@ -270,6 +323,10 @@ fn reader(stores: &Stores, config: &Config, waiters: Waiters) -> Reader {
 }
 
 fn guarantees(config: &Config) -> http::Guarantees {
+    let log = match config.log.kind {
+        LogKind::Embedded => "embedded",
+        LogKind::Kafka => "kafka",
+    };
     let vector = match config.vector.kind {
         VectorKind::Edge => "edge",
         VectorKind::Memory => "memory",
@@ -278,7 +335,7 @@ fn guarantees(config: &Config) -> http::Guarantees {
         guarantee: "saga",
         meaning: "what is accepted reaches exactly one outcome; every store ends up with all of a command or \
                   with none of it",
-        backends: http::Backends { log: "embedded", ledger: "sqlite", vector, graph: "heads" },
+        backends: http::Backends { log, ledger: "sqlite", vector, graph: "heads" },
     }
 }
 

@@ -19,7 +19,11 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{http, log::envelope, reader};
+use crate::{
+    http,
+    log::{envelope, kafka},
+    reader,
+};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "engraft.toml";
@@ -36,6 +40,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The command log.
     pub log: LogOptions,
+    /// The Kafka log, where `log.kind` says so.
+    pub kafka: kafka::Options,
     /// The vector store.
     pub vector: VectorOptions,
     /// What a command may be.
@@ -51,6 +57,7 @@ impl Default for Config {
         Self {
             data: PathBuf::from("./engraft-data"),
             log: LogOptions::default(),
+            kafka: kafka::Options::default(),
             vector: VectorOptions::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),
@@ -65,7 +72,7 @@ impl Default for Config {
 pub struct LogOptions {
     /// `embedded` (a file in the data folder) or `kafka`; `embedded`.
     pub kind: LogKind,
-    /// Partitions of an embedded log, fixed when its file is made; 8.
+    /// Partitions of an embedded log, fixed when its file is made; 1.
     pub partitions: u32,
     /// Running hours that an embedded log keeps what was read; 24.
     pub retention_hours: u32,
@@ -73,7 +80,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { kind: LogKind::Embedded, partitions: 8, retention_hours: 24 }
+        Self { kind: LogKind::Embedded, partitions: 1, retention_hours: 24 }
     }
 }
 
@@ -208,10 +215,11 @@ impl Config {
         if self.log.partitions == 0 {
             return Err(Error("`log.partitions` is 0, but a log has at least one".to_owned()));
         }
-        if self.log.kind == LogKind::Kafka {
-            let fix = "`log.kind = \"kafka\"` is not available in this version; use \"embedded\"";
+        if self.log.kind == LogKind::Kafka && !cfg!(feature = "kafka") {
+            let fix = "`log.kind = \"kafka\"` needs a build with `--features kafka`; use \"embedded\"";
             return Err(Error(fix.to_owned()));
         }
+        self.kafka.check().map_err(|error| Error(error.to_string()))?;
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    app::Stores,
+    app::{self, Stores},
     audit::{self, Report, Verdict},
     clock::SystemClock,
     config::Config,
     model::Space,
     random::Random,
+    worker::checkpoint,
 };
 
 use super::{Exit, Failure, Format, output, runtime};
@@ -70,8 +71,14 @@ pub(crate) async fn of_folder(config: &Config, options: &audit::Options) -> Resu
         points: Arc::clone(&stores.points),
         vector: Arc::clone(&stores.vectors),
         graph: None,
-        log: Some(Arc::new(stores.log.clone())),
+        log: Some(Arc::clone(&stores.log)),
     };
+    // What an embedded index has acknowledged is durable from its checkpoint on: a server would apply
+    // the rest at its start, before anybody asks.
+    if let Some(epoch) = stores.ledger.epoch().await.map_err(app::Error::from)? {
+        let brought = checkpoint::bring_up_to_date(&*stores.ledger, &*stores.vectors, &epoch).await;
+        brought.map_err(app::Error::from)?;
+    }
     let report = audit::run(&ports, options).await;
     stores.close().await;
     Ok(report)

@@ -4,6 +4,7 @@
 //! HTTP; this room asks, and shows.
 
 mod audit;
+mod bench;
 mod check_config;
 mod client;
 mod exit;
@@ -70,6 +71,9 @@ enum Command {
     Audit(audit::Arguments),
     /// Run the coordinator against simulated faults
     Sim(sim::Arguments),
+    /// Measure rates and latencies on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// List the places where a test can stop or kill the server
     Failpoints,
     /// Load the settings and show what they come to
@@ -110,6 +114,7 @@ impl Cli {
             Command::Memory(command) => memory::run(command),
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
+            Command::Bench(command) => bench::run(command),
             Command::Failpoints => list_failpoints(),
             Command::CheckConfig => check_config::run(&self.settings(None)?),
             Command::Completions { shell } => complete(*shell),

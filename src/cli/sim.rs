@@ -21,12 +21,62 @@ pub(super) struct Arguments {
     /// Print every event of the seed
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Plant each known mistake, and show how soon it is caught (a build with `--features bugs`)
+    #[arg(long, conflicts_with_all = ["seed", "from", "crash_matrix"])]
+    bugs: bool,
+    /// Strike at every boundary between two steps, for every type of command
+    #[arg(long, conflicts_with_all = ["seed", "from", "bugs"])]
+    crash_matrix: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.bugs {
+        return bugs(arguments.seeds);
+    }
+    if arguments.crash_matrix {
+        return crash_matrix();
+    }
     match arguments.seed {
         Some(seed) => one(seed, arguments.trace),
         None => many(arguments.from, arguments.seeds),
+    }
+}
+
+#[cfg(feature = "bugs")]
+fn bugs(seeds: u64) -> Result<(), Failure> {
+    // A planted bug may panic where an assertion catches it: that is a catch, not news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), |report| output::say(&report.render()));
+    let mut out = output::Out::new();
+    out.text(&sim::bugs::render(&reports))?;
+    out.finish()?;
+    match reports.iter().filter(|report| report.seeds.is_none()).count() {
+        0 => Ok(()),
+        survived => {
+            Err(Failure::new(Exit::Findings, format!("{survived} planted bugs survived {seeds} seeds")))
+        }
+    }
+}
+
+#[cfg(not(feature = "bugs"))]
+fn bugs(_seeds: u64) -> Result<(), Failure> {
+    Err(Failure::usage("this build has no planted bugs; build it with `--features bugs`".to_owned()))
+}
+
+fn crash_matrix() -> Result<(), Failure> {
+    let bar = ProgressBar::no_length();
+    let report = sim::matrix::crash_matrix(|done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let mut out = output::Out::new();
+    out.text(&report.render())?;
+    out.finish()?;
+    if report.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Findings, "the crash matrix is not clean"))
     }
 }
 

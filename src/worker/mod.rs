@@ -121,7 +121,7 @@ pub enum Error {
 /// [`Error`] when it cannot start.
 pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Error> {
     let epoch = open_epoch(&ports).await?;
-    let recovered = checkpoint::bring_up_to_date(&ports, &epoch).await?;
+    let recovered = checkpoint::bring_up_to_date(&*ports.ledger, &*ports.vectors, &epoch).await?;
     tracing::info!(?recovered, "the vector store is up to date");
     let mut membership = ports.log.join().await?;
     let process = ports.random.next_u64().max(1);
@@ -133,7 +133,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             () = tasks.stopping() => break,
             assignment = membership.next() => assignment,
             () = tokio::time::sleep_until(next_checkpoint), if !ports.vectors.durable_when_acknowledged() => {
-                if let Err(error) = checkpoint::make(&ports, &epoch).await {
+                if let Err(error) = checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await {
                     tracing::warn!(%error, "no checkpoint; the earlier one stands");
                 }
                 next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
@@ -170,7 +170,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
         let_go(partition, owner).await;
     }
     if !ports.vectors.durable_when_acknowledged() {
-        checkpoint::make(&ports, &epoch).await?;
+        checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await?;
     }
     Ok(())
 }
