@@ -1,1 +1,351 @@
-//! Stub.
+//! Settings: `engraft.toml`, then `ENGRAFT_…__…` environment, then flags. The later wins.
+//!
+//! Each room owns its options and their meaning; this file collects them, checks them, and says what
+//! is wrong with a key by its name. A key that nobody knows is refused, with the nearest that is known.
+//!
+//! ```text
+//! engraft.toml              environment                          flag
+//! data = "/srv/engraft"     ENGRAFT_DATA=/srv/engraft            --data /srv/engraft
+//! [http]
+//! address = "[::1]:7878"    ENGRAFT_HTTP__ADDRESS='[::1]:7878'   --address '[::1]:7878'
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment,
+    error::Kind,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    http,
+    log::{envelope, kafka},
+    reader,
+};
+
+/// The file that is read when none is named, if it is there.
+pub const FILE: &str = "engraft.toml";
+/// Variables that begin like settings and are none: they steer tests, and how settings are found.
+const NOT_SETTINGS: [&str; 5] = ["config", "failpoints", "log_level", "sim_seeds", "write_schemas"];
+/// Likewise, all that begin so.
+const TEST_PREFIX: &str = "test_";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where data lies; `./engraft-data`. One process at a time.
+    pub data: PathBuf,
+    /// The command log.
+    pub log: LogOptions,
+    /// The Kafka log, where `log.kind` says so.
+    pub kafka: kafka::Options,
+    /// The vector store.
+    pub vector: VectorOptions,
+    /// What a command may be.
+    pub limits: Limits,
+    /// Bounds of reads.
+    pub reader: reader::Options,
+    /// The HTTP server.
+    pub http: http::Options,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./engraft-data"),
+            log: LogOptions::default(),
+            kafka: kafka::Options::default(),
+            vector: VectorOptions::default(),
+            limits: Limits::default(),
+            reader: reader::Options::default(),
+            http: http::Options::default(),
+        }
+    }
+}
+
+/// `[log]`: where commands become durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogOptions {
+    /// `embedded` (a file in the data folder) or `kafka`; `embedded`.
+    pub kind: LogKind,
+    /// Partitions of an embedded log, fixed when its file is made; 1.
+    pub partitions: u32,
+    /// Running hours that an embedded log keeps what was read; 24.
+    pub retention_hours: u32,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { kind: LogKind::Embedded, partitions: 1, retention_hours: 24 }
+    }
+}
+
+/// Which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    /// A file in the data folder, for one process.
+    Embedded,
+    /// A topic.
+    Kafka,
+}
+
+/// `[vector]`: where vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VectorOptions {
+    /// `edge` (a folder in the data folder) or `memory` (gone with the process, rebuilt at start);
+    /// `edge` where this build has it.
+    pub kind: VectorKind,
+}
+
+/// Which vector store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VectorKind {
+    /// qdrant-edge in a folder.
+    Edge,
+    /// Exact search in memory.
+    Memory,
+}
+
+impl Default for VectorKind {
+    fn default() -> Self {
+        if cfg!(feature = "edge") { Self::Edge } else { Self::Memory }
+    }
+}
+
+/// `[limits]`: what a command may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a record; 4 MiB.
+    pub record_bytes_max: usize,
+    /// Bytes of a memory's content; 256 KiB.
+    pub content_bytes_max: usize,
+    /// Items of a batch; 1,000.
+    pub batch_items_max: usize,
+    /// Levels of nested JSON; 32.
+    pub depth_max: usize,
+    /// Properties of a record; 256.
+    pub properties_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        envelope::Limits::default().into()
+    }
+}
+
+impl From<envelope::Limits> for Limits {
+    fn from(limits: envelope::Limits) -> Self {
+        let envelope::Limits {
+            record_bytes_max,
+            content_bytes_max,
+            batch_items_max,
+            depth_max,
+            properties_max,
+        } = limits;
+        Self { record_bytes_max, content_bytes_max, batch_items_max, depth_max, properties_max }
+    }
+}
+
+impl From<Limits> for envelope::Limits {
+    fn from(limits: Limits) -> Self {
+        let Limits { record_bytes_max, content_bytes_max, batch_items_max, depth_max, properties_max } =
+            limits;
+        Self { record_bytes_max, content_bytes_max, batch_items_max, depth_max, properties_max }
+    }
+}
+
+/// Settings that came by flags; `None`: not given.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Flags {
+    /// `--data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// `--address`, as `http.address`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFlags>,
+}
+
+/// Settings of the server that came by flags.
+#[derive(Debug, Clone, Serialize)]
+pub struct HttpFlags {
+    /// `--address`.
+    pub address: String,
+}
+
+/// Settings that cannot be used. One line a problem; each names its key and the fix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+/// Loads the settings. `file`: the one named by `--config` or `ENGRAFT_CONFIG`, which must be there.
+///
+/// # Errors
+/// [`Error`] when the file is not there, a key is not known, or a value is none.
+pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, Error> {
+    let environment = Env::prefixed("ENGRAFT_")
+        .filter(|key| !key.starts_with(TEST_PREFIX) && !NOT_SETTINGS.iter().any(|name| *key == **name))
+        .split("__");
+    let toml = match file {
+        Some(path) if !path.is_file() => {
+            return Err(Error(format!("there is no file `{}`, which `--config` names", path.display())));
+        }
+        Some(path) => Toml::file_exact(path),
+        None => Toml::file_exact(FILE),
+    };
+    let figment = Figment::from(Serialized::defaults(Config::default()))
+        .merge(toml)
+        .merge(environment)
+        .merge(Serialized::defaults(flags));
+    let config: Config = figment.extract().map_err(|errors| Error(explain_all(errors)))?;
+    config.check()?;
+    Ok(config)
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Error> {
+        self.http.check().map_err(|error| Error(error.to_string()))?;
+        if self.log.partitions == 0 {
+            return Err(Error("`log.partitions` is 0, but a log has at least one".to_owned()));
+        }
+        if self.log.kind == LogKind::Kafka && !cfg!(feature = "kafka") {
+            let fix = "`log.kind = \"kafka\"` needs a build with `--features kafka`; use \"embedded\"";
+            return Err(Error(fix.to_owned()));
+        }
+        self.kafka.check().map_err(|error| Error(error.to_string()))?;
+        if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
+            let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
+            return Err(Error(fix.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn explain_all(errors: figment::Error) -> String {
+    let lines: Vec<String> = errors.into_iter().map(|error| explain(&error)).collect();
+    lines.join("\n")
+}
+
+/// One problem in a sentence that names the key, where it was set, and what to write instead.
+fn explain(error: &figment::Error) -> String {
+    let place = error.metadata.as_ref().map_or_else(String::new, |metadata| {
+        let source = metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string);
+        format!(" (set in {source})")
+    });
+    let mut path = error.path.clone();
+    match &error.kind {
+        Kind::UnknownField(name, expected) => {
+            if path.last() != Some(name) {
+                path.push(name.clone());
+            }
+            let fix = nearest(name, expected).map_or_else(
+                || format!("the keys here are {}", expected.join(", ")),
+                |known| format!("did you mean `{known}`?"),
+            );
+            format!("`{}` is no setting{place}; {fix}", path.join("."))
+        }
+        kind if path.is_empty() => format!("{kind}{place}"),
+        kind => format!("`{}`: {kind}{place}", path.join(".")),
+    }
+}
+
+/// The known name with the fewest edits, if it is near enough to be meant.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let nearest = known.iter().map(|candidate| (edits(name, candidate), *candidate)).min()?;
+    (nearest.0 <= 1 + name.len() / 4).then_some(nearest.1)
+}
+
+/// Levenshtein distance in bytes.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (index, x) in a.bytes().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let above = *cell;
+            left = (left + 1).min(above + 1).min(diagonal + usize::from(x != y));
+            diagonal = above;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::result_large_err, reason = "figment's own error, in its own test jail")]
+mod tests {
+    use figment::Jail;
+
+    use super::*;
+
+    #[test]
+    fn the_file_yields_to_the_environment_and_that_to_flags() {
+        Jail::expect_with(|jail| {
+            jail.create_file(
+                FILE,
+                "data = \"file\"\n[http]\nwaiting_count_max = 7\naddress = \"[::1]:1\"\n",
+            )?;
+            jail.set_env("ENGRAFT_DATA", "environment");
+            jail.set_env("ENGRAFT_HTTP__ADDRESS", "127.0.0.1:2");
+            let flags = Flags { data: Some("flag".into()), http: None };
+            let config = load(None, &flags).expect("good settings");
+            assert_eq!(config.data, Path::new("flag"));
+            assert_eq!(config.http.address.to_string(), "127.0.0.1:2");
+            assert_eq!(config.http.waiting_count_max, 7);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_the_nearest_is_named() {
+        Jail::expect_with(|jail| {
+            jail.create_file(FILE, "[http]\nadress = \"127.0.0.1:1\"\n")?;
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("`http.adress`") && refusal.contains("`address`"), "{refusal}");
+            assert!(refusal.contains(FILE), "{refusal}");
+            Ok(())
+        });
+        Jail::expect_with(|jail| {
+            jail.set_env("ENGRAFT_READER__LIMIT", "3");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("limit_max"), "{refusal}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_steers_tests_is_no_setting() {
+        Jail::expect_with(|jail| {
+            for name in ["TEST_KAFKA", "SIM_SEEDS", "FAILPOINTS", "CONFIG"] {
+                jail.set_env(format!("ENGRAFT_{name}"), "x");
+            }
+            assert_eq!(load(None, &Flags::default()), Ok(Config::default()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key() {
+        Jail::expect_with(|jail| {
+            jail.set_env("ENGRAFT_HTTP__ADDRESS", "here");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("http.address"), "{refusal}");
+            jail.set_env("ENGRAFT_HTTP__ADDRESS", "0.0.0.0:7878");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("loopback"), "{refusal}");
+            let missing = load(Some(Path::new("nowhere.toml")), &Flags::default());
+            assert!(missing.expect_err("refused").to_string().contains("nowhere.toml"));
+            Ok(())
+        });
+    }
+}

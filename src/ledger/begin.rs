@@ -89,7 +89,9 @@ impl Turn<'_> {
         let number = self.number();
         let duplicates = end_with_firsts(&mut drafts, number, self.now);
         let rows: Vec<SagaRow> = drafts.into_iter().map(|draft| draft.row).collect();
-        self.ended.extend(rows.iter().filter(|row| row.state.is_terminal()).map(|row| row.offset));
+        rows.iter().filter(|row| row.state.is_terminal()).for_each(|row| {
+            self.ended.row(row, row.state, number, self.now);
+        });
         self.transaction.insert_sagas(&rows).await?;
         self.transaction.advance(next, Some(anchor)).await?;
 

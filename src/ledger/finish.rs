@@ -72,7 +72,10 @@ impl Turn<'_> {
         if !relations.is_empty() {
             self.transaction.write_relations(&relations).await?;
         }
-        self.ended.extend(moves.iter().map(|transition| transition.offset));
+        for end in ends {
+            self.ended.row(&end.saga, end.to(), number, self.now);
+            self.ended.unseen(end.duplicates.iter().copied());
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub mod begin;
 pub mod compensate;
 #[cfg(test)]
 mod contract;
+mod decide;
 pub mod finish;
 pub mod keys;
 pub mod memory;
@@ -43,6 +44,8 @@ use crate::model::{
     Declaration, Digest, Header, Key, Memory, MemoryId, PartitionId, Position, Relation, RelationKey, Space,
     State, Timestamp, Version, conflict::ConflictKey, outcome::Ending, space::Judgement,
 };
+
+pub use decide::{Decide, Decision, Facts, Needs, Request};
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +72,8 @@ pub enum Error {
 pub struct Lease {
     /// The partition.
     pub partition: PartitionId,
-    /// The owner's own random number, new at every start of a process.
+    /// The owner's own random number: the high half new at every start of a process, the low half at
+    /// every tenure.
     pub nonce: u128,
     /// Rises with every change of owner.
     pub epoch: u64,
@@ -402,8 +406,11 @@ pub trait Ledger: Send + Sync {
     /// Opens an epoch with its partitions; opening the same again changes nothing.
     async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error>;
 
-    /// Takes the lease by compare-and-swap on the epoch that was read, counting one more unproven
-    /// owner; keeps it when it is ours.
+    /// Takes the lease by compare-and-swap on the epoch that was read; keeps it when it is ours. Waits
+    /// for a transaction that is open on the partition, whoever opened it.
+    ///
+    /// The nonce's high half names a process, its low half one tenure of it. A change of process counts
+    /// one more unproven owner.
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error>;
 
     /// Opens a write transaction: locks the partition's row and checks the lease.
@@ -480,66 +487,4 @@ pub trait Ledger: Send + Sync {
 
     /// This ledger's own name, new for each ledger ever made: a checkpoint of another one is foreign.
     async fn identity(&self) -> Result<String, Error>;
-}
-
-/// What a command means, decided from what the transaction has read. The saga room implements it.
-pub trait Decide: Send + Sync {
-    /// What must be read before `row` can be decided.
-    fn needs(&self, space: &Space, command: &crate::model::Command) -> Needs;
-
-    /// The after-images of a command, or its refusal. Pure: the same facts, the same decision.
-    fn decide(&self, request: &Request<'_>, facts: &Facts) -> Decision;
-}
-
-/// What must be read before a command can be decided.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Needs {
-    /// Memories.
-    pub memories: Vec<MemoryId>,
-    /// Relations.
-    pub relations: Vec<RelationKey>,
-    /// Relations by what they hang on.
-    pub relations_of: Vec<RelationsOf>,
-    /// Whether the number of live memories matters.
-    pub count: bool,
-}
-
-/// A command that is to be decided.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// Where it stands.
-    pub position: Position,
-    /// Who asked.
-    pub header: &'a Header,
-    /// What is asked.
-    pub command: &'a crate::model::Command,
-    /// What the declaration said.
-    pub judgement: &'a Judgement,
-    /// Wall time of the start: for `expirytime` alone.
-    pub now: Timestamp,
-}
-
-/// What the transaction has read.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// Heads by id, tombstones included.
-    pub memories: BTreeMap<(Space, MemoryId), Head>,
-    /// Relation heads, tombstones included: those that were asked for by name, and those of
-    /// `relations_of`.
-    pub relations: BTreeMap<RelationKey, RelationHead>,
-    /// Live relations by what they hang on.
-    pub relations_of: BTreeMap<RelationsOf, Vec<RelationHead>>,
-    /// Live memories of the space, with the creations of unfinished sagas, where it was asked for.
-    pub count: Option<u64>,
-}
-
-/// What was decided.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
-    /// Write these; if every store takes them, it will have ended so.
-    Run(Plan, Ending),
-    /// Nothing for any store: it ends now, so, after these touches.
-    Done(Plan, Ending),
-    /// Refused: it ends now, and nothing is written.
-    Refuse(Ending),
 }

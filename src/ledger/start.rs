@@ -13,7 +13,10 @@ use super::{
 use crate::{
     fault::{Bug, planted},
     log::envelope,
-    model::{Command, State, outcome::Ending},
+    model::{
+        Command, State,
+        outcome::{Ending, Verdict},
+    },
 };
 
 /// What a start did.
@@ -92,14 +95,17 @@ impl Turn<'_> {
             }
             let duplicates = duplicates.get(&row.offset).copied().unwrap_or_default();
             moves.extend(duplicates.iter().map(|offset| self.transition(*offset, &decision, number)));
-            self.ended.extend(duplicates);
+            self.ended.unseen(duplicates.iter().copied());
             started.ended.push(row.offset);
+            let (Decision::Done(_, ending) | Decision::Refuse(ending) | Decision::Run(_, ending)) = decision;
+            let state = if ending.verdict == Verdict::Committed { State::Committed } else { State::Failed };
+            row.ending = Some(ending);
+            self.ended.row(&row, state, number, self.now);
         }
         let moved = self.transaction.transition(&moves).await?;
         if moved.len() != moves.len() && !planted(Bug::NoStateGuard) {
             return Err(Error::Indeterminate("a waiting saga has been moved by another owner".to_owned()));
         }
-        self.ended.extend(&started.ended);
         Ok(started)
     }
 
@@ -117,7 +123,7 @@ impl Turn<'_> {
         let all = std::iter::once(offset).chain(duplicates.iter().copied());
         let moves: Vec<Transition> = all.map(|offset| self.transition(offset, &refusal, number)).collect();
         let moved = self.transaction.transition(&moves).await?;
-        self.ended.extend(moved);
+        self.ended.unseen(moved);
         Ok(())
     }
 

@@ -9,8 +9,10 @@
 //! The caller frees keys as the steps say so; when the commit's answer is lost, it must forget what
 //! it holds and read the ledger again.
 
-use super::{Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, Transaction};
-use crate::model::{MemoryId, RelationKey, Space, Timestamp};
+use super::{
+    Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, SagaRow, Transaction,
+};
+use crate::model::{MemoryId, RelationKey, Space, State, Timestamp, space::Judgement};
 
 /// An open turn. Dropped without [`Turn::commit`], it has done nothing.
 pub struct Turn<'a> {
@@ -19,8 +21,8 @@ pub struct Turn<'a> {
     pub(super) decide: &'a dyn Decide,
     /// Wall time of this turn: when what ends in it ended.
     pub(super) now: Timestamp,
-    /// Offsets that ended in this turn.
-    pub(super) ended: Vec<u64>,
+    /// What ended in this turn.
+    pub(super) ended: Ended,
     /// Only for a planted bug: heads that were read before earlier sagas had ended.
     pub(super) read_ahead: Option<Facts>,
 }
@@ -37,7 +39,7 @@ impl<'a> Turn<'a> {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let transaction = ledger.transaction(&lease).await?;
-        Ok(Self { lease, transaction, decide, now, ended: Vec::new(), read_ahead: None })
+        Ok(Self { lease, transaction, decide, now, ended: Ended::default(), read_ahead: None })
     }
 
     /// The finish number of whatever ends in this turn.
@@ -72,18 +74,22 @@ impl<'a> Turn<'a> {
         Ok(rows.first().map_or(0, |row| row.attempts))
     }
 
-    /// Commits. `Some(finish)` when anything ended.
+    /// Commits. `Some` when anything ended.
     ///
     /// # Errors
     /// [`Error::Indeterminate`] when the answer was lost.
-    pub async fn commit(mut self) -> Result<Option<u64>, Error> {
+    pub async fn commit(mut self) -> Result<Option<Finished>, Error> {
         let number = self.number();
-        let ended = std::mem::take(&mut self.ended);
-        if !ended.is_empty() {
-            self.transaction.finished(number, &ended, self.now).await?;
+        let Ended { offsets, mut rows, unknown } = std::mem::take(&mut self.ended);
+        if !offsets.is_empty() {
+            self.transaction.finished(number, &offsets, self.now).await?;
         }
         self.transaction.commit().await?;
-        Ok((!ended.is_empty()).then_some(number))
+        if offsets.is_empty() {
+            return Ok(None);
+        }
+        rows.sort_unstable_by_key(|row| row.offset);
+        Ok(Some(Finished { number, rows: (!unknown).then_some(rows) }))
     }
 
     /// Reads what these commands need to know, in a few bulk statements, and decides each. They must
@@ -147,6 +153,51 @@ impl Wanted {
         self.memories.extend(needs.memories.into_iter().map(|id| (space.clone(), id)));
         self.relations.extend(needs.relations);
         self.relations_of.extend(needs.relations_of);
+    }
+}
+
+/// A transaction that ended sagas.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Its finish number.
+    pub number: u64,
+    /// Every row that it ended, as the ledger has them now, in offset order; `None`: not all of them are
+    /// in memory.
+    pub rows: Option<Vec<SagaRow>>,
+}
+
+/// What a turn has ended so far.
+#[derive(Default)]
+pub(super) struct Ended {
+    offsets: Vec<u64>,
+    rows: Vec<SagaRow>,
+    /// Whether something ended whose row is in the ledger alone.
+    unknown: bool,
+}
+
+impl Ended {
+    /// A row ends that is in memory.
+    pub(super) fn row(&mut self, row: &SagaRow, state: State, finish: u64, at: Timestamp) {
+        self.offsets.push(row.offset);
+        self.rows.push(SagaRow {
+            state,
+            finish,
+            finished_at: Some(at),
+            header: row.header.clone(),
+            ending: row.ending.clone(),
+            judgement: Judgement::default(),
+            keys: Vec::new(),
+            body: None,
+            plan: None,
+            ..*row
+        });
+    }
+
+    /// Rows end that are in the ledger alone.
+    pub(super) fn unseen(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        let before = self.offsets.len();
+        self.offsets.extend(offsets);
+        self.unknown |= self.offsets.len() > before;
     }
 }
 

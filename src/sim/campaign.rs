@@ -145,7 +145,10 @@ impl CampaignReport {
         }
         for failure in &self.failures {
             for violation in failure.violations.iter().take(3) {
-                line(format_args!("  seed {}: {}: {}\n", failure.seed, violation.invariant, violation.sentence));
+                line(format_args!(
+                    "  seed {}: {}: {}\n",
+                    failure.seed, violation.invariant, violation.sentence
+                ));
             }
         }
         text
@@ -172,7 +175,9 @@ pub fn campaign(from: u64, seeds: u64, options: &Options, progress: impl Fn(u64)
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         for thread in threads {
-            whole.merge(thread.join().expect("a seed that panics is a bug of the simulator or of an assertion"));
+            whole.merge(
+                thread.join().expect("a seed that panics is a bug of the simulator or of an assertion"),
+            );
         }
     });
     whole

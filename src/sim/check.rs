@@ -137,7 +137,10 @@ impl Checker<'_> {
                 self.violate(Invariant::I3, format!("saga {position} can never commit, and did"));
             }
             if row.dead_letter && !rest.letters.contains(position) {
-                self.violate(Invariant::I2, format!("{position} should be among the dead letters, and is not"));
+                self.violate(
+                    Invariant::I2,
+                    format!("{position} should be among the dead letters, and is not"),
+                );
             }
             let Some(ending) = &row.ending else {
                 self.violate(Invariant::I2, format!("saga {position} has ended and does not say how"));
@@ -220,7 +223,9 @@ impl Checker<'_> {
             });
             self.register(&name, register.as_ref(), head.version, head.state.as_ref(), Invariant::I8);
         }
-        for (key, _) in expected.iter().filter(|(key, register)| register.state.is_some() && !seen.contains(key)) {
+        for (key, _) in
+            expected.iter().filter(|(key, register)| register.state.is_some() && !seen.contains(key))
+        {
             self.violate(Invariant::I4, format!("relation {}: {key} is missing", key.space));
         }
     }
@@ -248,13 +253,17 @@ impl Checker<'_> {
                 (None, Some(_)) => resurrected,
                 (Some(_), _) | (None, None) => Invariant::I4,
             };
-            let should = expected.state.as_ref().map_or("a tombstone".to_owned(), |state| format!("{state:?}"));
+            let should =
+                expected.state.as_ref().map_or("a tombstone".to_owned(), |state| format!("{state:?}"));
             let is = state.map_or("a tombstone".to_owned(), |state| format!("{state:?}"));
             self.violate(invariant, format!("{name} at {version} should be {should}, and is {is}"));
         } else if !expected.versions.contains(&version) {
             let invariant = if undone { Invariant::I12 } else { Invariant::I4 };
             let should: Vec<String> = expected.versions.iter().map(ToString::to_string).collect();
-            self.violate(invariant, format!("{name} stands at {version} and should at {}", should.join(" or ")));
+            self.violate(
+                invariant,
+                format!("{name} stands at {version} and should at {}", should.join(" or ")),
+            );
         }
     }
 
@@ -266,7 +275,8 @@ impl Checker<'_> {
             let space = self.fold.spaces.get(&stored.space);
             let mut expected = space.and_then(|space| space.points.get(&stored.id)).cloned();
             let head = space.and_then(|space| space.memories.get(&stored.id));
-            if let (Some(point), Some(head)) = (expected.as_mut().filter(|point| point.state.is_none()), head) {
+            if let (Some(point), Some(head)) = (expected.as_mut().filter(|point| point.state.is_none()), head)
+            {
                 // A recovery of the store writes heads: a tombstone may come with a later version.
                 point.versions.extend(&head.versions);
             }
@@ -280,7 +290,10 @@ impl Checker<'_> {
             if let (Some(Some(memory)), Some(_)) = (expected.as_ref().map(|register| &register.state), shown)
                 && memory.hash() != stored.hash
             {
-                self.violate(Invariant::I11, format!("{name} is marked with another hash than its image has"));
+                self.violate(
+                    Invariant::I11,
+                    format!("{name} is marked with another hash than its image has"),
+                );
             }
             let expected = expected.map(|register| Register {
                 state: register.state.as_ref().map(as_point),
@@ -313,7 +326,8 @@ impl Checker<'_> {
             match &write.target {
                 graph::Target::Memory { space, id, after, .. } => {
                     seen_memories.insert((space.clone(), id.clone()));
-                    let expected = self.fold.spaces.get(space).and_then(|fold| fold.memories.get(id)).cloned();
+                    let expected =
+                        self.fold.spaces.get(space).and_then(|fold| fold.memories.get(id)).cloned();
                     let name = format!("node {space}/{id}");
                     self.register(&name, expected.as_ref(), write.version, after.as_ref(), Invariant::I4);
                 }
@@ -321,11 +335,18 @@ impl Checker<'_> {
                     seen_relations.insert(relation.clone());
                     let name = format!("edge {}: {relation}", relation.space);
                     let ends = [&relation.source, &relation.target];
-                    let dangling = ends.iter().any(|end| !live.contains(&(relation.space.clone(), (*end).clone())));
+                    let dangling =
+                        ends.iter().any(|end| !live.contains(&(relation.space.clone(), (*end).clone())));
                     if after.is_some() && dangling {
                         self.violate(Invariant::I8, format!("{name} is live and has an end that is not"));
                     }
-                    self.register(&name, relations.get(relation), write.version, after.as_ref(), Invariant::I8);
+                    self.register(
+                        &name,
+                        relations.get(relation),
+                        write.version,
+                        after.as_ref(),
+                        Invariant::I8,
+                    );
                 }
             }
         }
@@ -336,7 +357,10 @@ impl Checker<'_> {
         }
         for (key, _) in relations.iter().filter(|(_, register)| register.state.is_some()) {
             if !seen_relations.contains(key) {
-                self.violate(Invariant::I7, format!("edge {}: {key} is missing, and its head is there", key.space));
+                self.violate(
+                    Invariant::I7,
+                    format!("edge {}: {key} is missing, and its head is there", key.space),
+                );
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     ledger::Ledger,
     random::Random,
     saga::plan::Planner,
-    worker::{self, board::Board, Ports},
+    worker::{self, Ports, board::Board},
 };
 
 use super::{
@@ -183,7 +183,8 @@ impl Cluster {
 
     /// A node stands still: others take over, and later it goes on.
     fn take_for_dead(self: &Arc<Self>, id: u32) {
-        let found = self.running.lock().get(&id).map(|run| (Arc::clone(&run.node), Arc::clone(&run.sessions)));
+        let found =
+            self.running.lock().get(&id).map(|run| (Arc::clone(&run.node), Arc::clone(&run.sessions)));
         let Some((node, sessions)) = found else { return };
         let faults = &self.servers.network.faults;
         let (session, wakes) =
@@ -230,7 +231,8 @@ impl Cluster {
         let running = self.running.lock();
         let count = running.len() as u64;
         if count > 0 {
-            let index = usize::try_from(self.servers.network.faults.between(fault, 0, count - 1)).unwrap_or(0);
+            let index =
+                usize::try_from(self.servers.network.faults.between(fault, 0, count - 1)).unwrap_or(0);
             if let Some(run) = running.values().nth(index) {
                 self.servers.network.trace.event(&run.node, format_args!("{}", fault.name()));
                 strike(&run.node);

@@ -174,7 +174,9 @@ impl Faults {
     /// Whether this fault happens now; counts it if so.
     pub(super) fn fires(&self, fault: Fault) -> bool {
         let index = fault.index();
-        let (Some(stream), Some(rate)) = (self.streams.get(index), self.rates.get(index)) else { return false };
+        let (Some(stream), Some(rate)) = (self.streams.get(index), self.rates.get(index)) else {
+            return false;
+        };
         // The stream is drawn from in any case: whether faults are active must not shift it.
         let fires = stream.chance(*rate) && self.active.load(Ordering::Relaxed);
         if fires {

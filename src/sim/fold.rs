@@ -136,7 +136,10 @@ impl Fold {
         if row.state != State::Failed || ended != Some((Verdict::Failed, code)) {
             self.violate(
                 Invariant::I3,
-                format!("saga {position} must have failed with `{code}`, since {why}; it is {:?}, {ended:?}", row.state),
+                format!(
+                    "saga {position} must have failed with `{code}`, since {why}; it is {:?}, {ended:?}",
+                    row.state
+                ),
             );
         }
     }
@@ -195,10 +198,15 @@ impl Fold {
             }
         }
         let judgement = space.declaration.fold(command);
+        if (row.state, code) == (State::Failed, Some(Code::Poison)) && row.attempts > 3 {
+            // Its owners kept dying, and it was the one that they were at: set aside, rightly or not.
+            return;
+        }
         if let Some(first) = judgement.refused.first() {
             return self.must_fail(position, row, first.code, "its space's declaration refuses it");
         }
-        let terms = Terms { now: header.time, version: position.version(Phase::Forward), text: judgement.text };
+        let terms =
+            Terms { now: header.time, version: position.version(Phase::Forward), text: judgement.text };
         let before = space.live();
         let predicted = changes(&before, command, terms);
         let stands = before.memories.len() as u64;

@@ -342,7 +342,9 @@ impl SimulatedTransaction {
         let inserted = |state| {
             self.effects.iter().any(|effect| matches!(effect, Effect::Inserted(_, row) if row.state == state))
         };
-        let moved = |state| self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state));
+        let moved = |state| {
+            self.effects.iter().any(|effect| matches!(effect, Effect::Moved(_, _, to) if *to == state))
+        };
         let all = [
             (inserted(State::Pending), Boundary::Pending),
             (inserted(State::Running) || moved(State::Running), Boundary::Running),

@@ -147,8 +147,12 @@ impl SharedLog {
     /// The group has not heard of a node for too long, or knows that it is gone.
     pub(super) fn lose(self: &Arc<Self>, node: u32, gone: bool) {
         let mut group = self.group.lock();
-        let owned: Vec<u32> =
-            group.owners.iter().filter(|(_, owner)| **owner == node).map(|(partition, _)| *partition).collect();
+        let owned: Vec<u32> = group
+            .owners
+            .iter()
+            .filter(|(_, owner)| **owner == node)
+            .map(|(partition, _)| *partition)
+            .collect();
         for partition in &owned {
             group.owners.remove(partition);
         }
@@ -330,7 +334,11 @@ impl CommandLog for SimulatedLog {
     async fn join(&self) -> Result<Box<dyn Membership>, ReadError> {
         self.reach().await?;
         let changed = self.shared.join(self.link.node.id);
-        Ok(Box::new(SimulatedMembership { link: self.link.clone(), shared: Arc::clone(&self.shared), changed }))
+        Ok(Box::new(SimulatedMembership {
+            link: self.link.clone(),
+            shared: Arc::clone(&self.shared),
+            changed,
+        }))
     }
 
     async fn note_watermark(&self, partition: u32, watermark: u64) {

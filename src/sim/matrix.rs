@@ -49,8 +49,10 @@ impl MatrixReport {
     /// Whether every boundary was struck by every action, and nothing broke.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let struck = |boundary: Boundary, action| self.hits.get(&(boundary, action)).is_some_and(|hits| *hits > 0);
-        let all = Boundary::ALL.iter().all(|boundary| Action::ALL.iter().all(|action| struck(*boundary, *action)));
+        let struck =
+            |boundary: Boundary, action| self.hits.get(&(boundary, action)).is_some_and(|hits| *hits > 0);
+        let all =
+            Boundary::ALL.iter().all(|boundary| Action::ALL.iter().all(|action| struck(*boundary, *action)));
         all && self.failures.is_empty()
     }
 
@@ -62,7 +64,10 @@ impl MatrixReport {
         let mut line = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).unwrap_or_default();
         let verdict = if self.is_clean() { "clean" } else { "FAILED" };
         line(format_args!("{verdict}: {} runs, {} failed\n", self.runs, self.failures.len()));
-        line(format_args!("{:<28}{:>16}{:>16}{:>16}{:>16}\n", "boundary", "kill", "zombie", "repeat", "unknown reply"));
+        line(format_args!(
+            "{:<28}{:>16}{:>16}{:>16}{:>16}\n",
+            "boundary", "kill", "zombie", "repeat", "unknown reply"
+        ));
         for boundary in Boundary::ALL {
             line(format_args!("{:<28}", boundary.name()));
             for action in Action::ALL {
@@ -108,7 +113,8 @@ pub fn crash_matrix(progress: impl Fn(usize, usize) + Sync) -> MatrixReport {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         for thread in threads {
-            let report = thread.join().expect("a run that panics is a bug of the simulator or of an assertion");
+            let report =
+                thread.join().expect("a run that panics is a bug of the simulator or of an assertion");
             whole.runs += report.runs;
             whole.failures.extend(report.failures);
             report.hits.into_iter().for_each(|(cell, hits)| *whole.hits.entry(cell).or_default() += hits);
@@ -121,8 +127,11 @@ fn worlds() -> Vec<World> {
     let mut worlds = Vec::new();
     for kind in Kind::ALL {
         for graph in [false, true] {
-            let refusals: &[Option<Store>] =
-                if graph { &[None, Some(Store::Vector), Some(Store::Graph)] } else { &[None, Some(Store::Vector)] };
+            let refusals: &[Option<Store>] = if graph {
+                &[None, Some(Store::Vector), Some(Store::Graph)]
+            } else {
+                &[None, Some(Store::Vector)]
+            };
             for refuse in refusals {
                 let options = Options {
                     faults: false,
@@ -164,9 +173,7 @@ fn strike_everywhere(world: &World, report: &mut MatrixReport) {
 
 /// Some records, then one command of this type.
 fn script(kind: Kind, refuse: Option<Store>) -> Script {
-    let put = |id: &str, content: &str| {
-        json!({"type": "memory.put", "data": {"id": id, "content": content, "vector": [0.5, 0.25], "session": "s"}})
-    };
+    let put = |id: &str, content: &str| json!({"type": "memory.put", "data": {"id": id, "content": content, "vector": [0.5, 0.25], "session": "s"}});
     let relation = json!({"source": "a", "type": "CAUSES", "target": "b"});
     let mut commands = vec![
         put("a", "Ada likes tea"),
@@ -193,7 +200,9 @@ fn data(kind: Kind) -> Value {
         Kind::Touch | Kind::Delete | Kind::Archive | Kind::Restore => json!({"id": "a"}),
         Kind::Supersede => json!({"id": "a", "by": {"id": "c", "content": "Ada liked tea"}}),
         Kind::Relate => json!({"source": "b", "type": "CAUSES", "target": "d", "on_missing": "stub"}),
-        Kind::Strengthen | Kind::Invalidate | Kind::Unrelate => json!({"source": "a", "type": "CAUSES", "target": "b"}),
+        Kind::Strengthen | Kind::Invalidate | Kind::Unrelate => {
+            json!({"source": "a", "type": "CAUSES", "target": "b"})
+        }
         Kind::Decay => json!({"id": "a", "older_than_days": 0, "rate": 0.5}),
         Kind::Batch => json!({"items": [
             {"type": "memory.put", "data": {"id": "c", "content": "first"}},

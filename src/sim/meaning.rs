@@ -85,8 +85,7 @@ pub(super) fn changes(before: &Records, command: &Command, terms: Terms) -> Resu
             changes.memories.insert(id.clone(), new.cloned());
         }
     }
-    let keys: BTreeSet<&RelationKey> =
-        before.relations.keys().chain(work.records.relations.keys()).collect();
+    let keys: BTreeSet<&RelationKey> = before.relations.keys().chain(work.records.relations.keys()).collect();
     for key in keys {
         let (old, new) = (before.relations.get(key), work.records.relations.get(key));
         if old != new || (new.is_some() && work.whole_relations.contains(key)) {
@@ -330,7 +329,9 @@ fn optional<T: Clone>(patch: &Patch<T>, stands: &Option<T>) -> Option<T> {
 /// RFC 7396, as its pseudocode says it.
 fn merged(target: Value, patch: &Value) -> Value {
     let Value::Object(patch) = patch else { return patch.clone() };
-    let Value::Object(mut target) = target else { return merged(Value::Object(Properties::new()), &Value::Object(patch.clone())) };
+    let Value::Object(mut target) = target else {
+        return merged(Value::Object(Properties::new()), &Value::Object(patch.clone()));
+    };
     for (name, change) in patch {
         if change.is_null() {
             target.remove(name);

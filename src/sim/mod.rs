@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn seeds_that_ever_found_a_bug_stay_clean() {
         for line in include_str!("corpus/seeds.txt").lines().filter(|line| !line.starts_with('#')) {
-            let Some(seed) = line.split_whitespace().next().and_then(|seed| seed.parse().ok()) else { continue };
+            let Some(seed) = line.split_whitespace().next().and_then(|seed| seed.parse().ok()) else {
+                continue;
+            };
             let report = run(seed, &Options::default());
             assert!(report.violations.is_empty(), "seed {seed}: {:?}", report.violations);
         }
@@ -164,7 +166,8 @@ mod tests {
     #[test]
     fn the_plainest_bugs_are_caught_at_once() {
         use crate::fault::Bug;
-        let planted = [Bug::NoFence, Bug::NoDedupe, Bug::NoKeyOrder, Bug::AckBeforeDurable].map(|bug| vec![bug]);
+        let planted =
+            [Bug::NoFence, Bug::NoDedupe, Bug::NoKeyOrder, Bug::AckBeforeDurable].map(|bug| vec![bug]);
         for report in bugs::hunt_all(planted.to_vec(), 200, &Options::default(), |_| ()) {
             assert!(report.seeds.is_some(), "{}", report.render());
         }

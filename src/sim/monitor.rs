@@ -82,10 +82,14 @@ impl Inner {
     fn inserted(&mut self, partition: PartitionId, offset: u64, row: Watched) {
         let position = partition.at(offset);
         let seen = self.partitions.entry(partition).or_default();
-        if row.state == State::Running && let Some(earlier) = overtaken(&seen.rows, offset, &row.keys) {
+        if row.state == State::Running
+            && let Some(earlier) = overtaken(&seen.rows, offset, &row.keys)
+        {
             self.violate(
                 Invariant::I13,
-                format!("saga {position} started before the unfinished saga at {earlier}, whose keys it needs"),
+                format!(
+                    "saga {position} started before the unfinished saga at {earlier}, whose keys it needs"
+                ),
             );
         }
         let seen = self.partitions.entry(partition).or_default();
@@ -114,7 +118,9 @@ impl Inner {
         if let (State::Running, Some(earlier)) = (to, overtaken) {
             self.violate(
                 Invariant::I13,
-                format!("saga {position} started before the unfinished saga at {earlier}, whose keys it needs"),
+                format!(
+                    "saga {position} started before the unfinished saga at {earlier}, whose keys it needs"
+                ),
             );
         }
     }
@@ -150,7 +156,8 @@ fn overtaken(rows: &BTreeMap<u64, Watched>, offset: u64, keys: &[ConflictKey]) -
     let conflicts = |held: &ConflictKey| {
         wanted.get(&held.key).is_some_and(|access| Access::Exclusive == *access.max(&held.access))
     };
-    let unfinished = |row: &Watched| matches!(row.state, State::Pending | State::Running | State::Compensating);
+    let unfinished =
+        |row: &Watched| matches!(row.state, State::Pending | State::Running | State::Compensating);
     rows.range(..offset)
         .find(|(_, row)| unfinished(row) && row.keys.iter().any(conflicts))
         .map(|(offset, _)| *offset)
@@ -230,7 +237,10 @@ impl Monitor {
                 inner.registers.remove(&(store, name));
             }
             (Some((before, _)), Some((after, _))) if after < before => {
-                inner.violate(Invariant::I6, format!("{store:?} store: {name} went back from {before} to {after}"));
+                inner.violate(
+                    Invariant::I6,
+                    format!("{store:?} store: {name} went back from {before} to {after}"),
+                );
                 inner.registers.extend(marker.map(|marker| ((store, name), marker)));
             }
             (_, Some((version, hash))) => {
@@ -238,7 +248,9 @@ impl Monitor {
                 if known != hash {
                     inner.violate(
                         Invariant::I11,
-                        format!("{store:?} store: {name} at {version} has another content than was seen before"),
+                        format!(
+                            "{store:?} store: {name} at {version} has another content than was seen before"
+                        ),
                     );
                 }
                 inner.registers.insert((store, name), (version, hash));
@@ -269,7 +281,10 @@ impl Monitor {
         match inner.published.get(&outcome.position) {
             Some(first) if first != outcome => {
                 let position = outcome.position;
-                inner.violate(Invariant::I2, format!("two published copies of the outcome of {position} differ"));
+                inner.violate(
+                    Invariant::I2,
+                    format!("two published copies of the outcome of {position} differ"),
+                );
             }
             Some(_) => {}
             None => {

@@ -283,7 +283,9 @@ impl Link {
         let (network, faults) = (&self.network, &self.network.faults);
         network.latency().await;
         let fires = |fault: Option<Fault>| fault.filter(|fault| faults.fires(*fault));
-        if route.outage.as_ref().is_some_and(|outage| network.is_away(outage)) || fires(route.transient).is_some() {
+        if route.outage.as_ref().is_some_and(|outage| network.is_away(outage))
+            || fires(route.transient).is_some()
+        {
             return self.lose(Loss::NotDone).await;
         }
         if fires(route.lost_request).is_some() {

@@ -78,7 +78,8 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     (0..servers.shape.nodes).for_each(|_| cluster.start());
     drop(world.spawn_until_stopped(Arc::clone(&cluster).harass()));
 
-    let producers: Vec<_> = (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
+    let producers: Vec<_> =
+        (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
     let load = async {
         for producer in producers {
             // A producer neither panics nor is cancelled before the end of the run.
@@ -192,9 +193,14 @@ async fn unrest(servers: &Servers) -> Option<String> {
             return Some("no node has opened the epoch".to_owned());
         };
         if last.is_some_and(|last| row.watermark <= last) {
-            return Some(format!("the watermark of {partition} is {}, and the log ends at {end}", row.watermark));
+            return Some(format!(
+                "the watermark of {partition} is {}, and the log ends at {end}",
+                row.watermark
+            ));
         }
-        if let Some(row) = servers.ledger.unfinished(partition, 0, 1).await.ok().and_then(|rows| rows.into_iter().next()) {
+        if let Some(row) =
+            servers.ledger.unfinished(partition, 0, 1).await.ok().and_then(|rows| rows.into_iter().next())
+        {
             return Some(format!("saga {} is still {:?}", partition.at(row.offset), row.state));
         }
         if row.published < row.finishes {
@@ -216,7 +222,12 @@ async fn last_record(servers: &Servers, partition: PartitionId, end: u64) -> Opt
     None
 }
 
-async fn judge(servers: &Servers, reads: &Reads, options: &Options, resting: Option<Violation>) -> (Vec<Violation>, Endings) {
+async fn judge(
+    servers: &Servers,
+    reads: &Reads,
+    options: &Options,
+    resting: Option<Violation>,
+) -> (Vec<Violation>, Endings) {
     let mut violations = servers.monitor.violations();
     violations.extend(resting);
     let mut endings = Endings::new();
@@ -249,7 +260,8 @@ async fn judge(servers: &Servers, reads: &Reads, options: &Options, resting: Opt
                 // Told that the last record was never there, the fold must contradict the stores.
                 rest.rows.clear();
             }
-            let routing = Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
+            let routing =
+                Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
             violations.extend(check::check(&rest, &servers.monitor, routing));
         }
         Err(error) => violations.push(Violation { invariant: Invariant::I4, sentence: error }),

@@ -93,7 +93,10 @@ impl Shape {
             graph,
             embedded: false,
             weights: Vec::new(),
-            options: worker::Options { backoff_max: Duration::from_millis(500), ..worker::Options::default() },
+            options: worker::Options {
+                backoff_max: Duration::from_millis(500),
+                ..worker::Options::default()
+            },
             script: Some(script),
         }
     }

@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 
 use crate::{
     fault::{self, Bug},
-    graph, log::Partitioner,
+    graph,
+    log::Partitioner,
     model::{Answer, Digest, MemoryId, PartitionId, Phase, Space, Version, answer::Reason, space::Layout},
     vector,
 };
@@ -196,7 +197,12 @@ impl Shared {
     }
 
     /// One bulk write, with everything that can befall it.
-    async fn write<I: Item>(&self, link: &Link, items: &[I], apply: impl Fn(Vec<I>) -> Work<Vec<Answer>>) -> Vec<Answer> {
+    async fn write<I: Item>(
+        &self,
+        link: &Link,
+        items: &[I],
+        apply: impl Fn(Vec<I>) -> Work<Vec<Answer>>,
+    ) -> Vec<Answer> {
         let undo = items.first().is_some_and(|item| item.version().phase() != Phase::Forward);
         let boundary = if undo { self.traits.undo_sent } else { self.traits.sent };
         link.event(format_args!("{:?}: write {} from {}", self.traits.store, items.len(), first(items)));
@@ -206,7 +212,8 @@ impl Shared {
         let partial = items.len() > 1 && link.network.faults.fires(self.traits.partial);
         for (index, item) in items.iter().enumerate() {
             if let Some(reason) = self.refusal(link, item) {
-                let position = self.placing.partition(item.space(), item.version()).at(item.version().offset());
+                let position =
+                    self.placing.partition(item.space(), item.version()).at(item.version().offset());
                 self.monitor.refused(self.traits.store, position);
                 answers.insert(index, Answer::Rejected(reason));
             } else if partial && link.network.faults.between(self.traits.partial, 0, 1) == 1 {
@@ -316,7 +323,8 @@ impl VectorServer {
                 held.current.insert((write.space.clone(), write.id.clone()), write.clone());
             }
         }
-        let points: Vec<_> = writes.iter().map(|write| (write.space.clone(), write.id.clone(), write.layout)).collect();
+        let points: Vec<_> =
+            writes.iter().map(|write| (write.space.clone(), write.id.clone(), write.layout)).collect();
         let markers = self.store.markers(&points).await.unwrap_or_default();
         for (write, marker) in writes.iter().zip(markers) {
             self.monitor.register(Store::Vector, write.name(), marker);

@@ -179,7 +179,11 @@ impl Producer {
         }
         if self.random.chance(0.04) {
             // What may or may not have expired must declare nothing, or the fold could not tell.
-            let when = ["2020-01-01T00:00:00Z".to_owned(), "2040-01-01T00:00:00Z".to_owned(), self.soon().to_string()];
+            let when = [
+                "2020-01-01T00:00:00Z".to_owned(),
+                "2040-01-01T00:00:00Z".to_owned(),
+                self.soon().to_string(),
+            ];
             let choice = self.below(when.len());
             body.insert("expirytime".to_owned(), when.get(choice).cloned().into());
             body.insert("type".to_owned(), Kind::Put.text().into());
@@ -362,8 +366,16 @@ impl Producer {
 
     fn batch(&self) -> Value {
         let kinds = [
-            Kind::Put, Kind::PutVector, Kind::Patch, Kind::Delete, Kind::Relate, Kind::Strengthen, Kind::Unrelate,
-            Kind::Touch, Kind::Supersede, Kind::Invalidate,
+            Kind::Put,
+            Kind::PutVector,
+            Kind::Patch,
+            Kind::Delete,
+            Kind::Relate,
+            Kind::Strengthen,
+            Kind::Unrelate,
+            Kind::Touch,
+            Kind::Supersede,
+            Kind::Invalidate,
         ];
         let items: Vec<Value> = (0..1 + self.random.below(5))
             .map(|_| {
@@ -458,9 +470,15 @@ impl Producer {
         let text = |text: &str| Some(Bytes::from(text.to_owned()));
         let (key, value) = match self.random.below(8) {
             0 => (key, None),
-            1 => (None, text(&format!(r#"{{"type":"memory.delete","space":"{space}","data":{{"id":"m-0"}}}}"#))),
+            1 => (
+                None,
+                text(&format!(r#"{{"type":"memory.delete","space":"{space}","data":{{"id":"m-0"}}}}"#)),
+            ),
             2 => (key, text("{ not json")),
-            3 => (Some(Bytes::from_static(&[0xff, 0xfe])), text(r#"{"type":"memory.put","data":{"id":"m-0"}}"#)),
+            3 => (
+                Some(Bytes::from_static(&[0xff, 0xfe])),
+                text(r#"{"type":"memory.put","data":{"id":"m-0"}}"#),
+            ),
             4 => (key, text(r#"{"type":"memory.forget","id":"n-4","data":{"id":"m-0"}}"#)),
             5 => (key, text(r#"{"type":"memory.put","id":"n-5","data":{"id":"m-0","colour":"blue"}}"#)),
             6 => (key, text(r#"{"type":"memory.put","id":"n-6","data":{"id":"m-0","importance":7}}"#)),

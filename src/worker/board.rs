@@ -25,6 +25,12 @@ pub struct PartitionStatus {
     pub oldest_unfinished: Option<u64>,
     /// The number of the last finish.
     pub finishes: u64,
+    /// How many turns its owner has taken.
+    pub turns: u64,
+    /// Microseconds spent in turns, i.e. with a ledger transaction open.
+    pub turns_micros: u64,
+    /// Microseconds spent decoding records.
+    pub decode_micros: u64,
     /// Why it is halted, and what to do.
     pub reason: Option<String>,
 }

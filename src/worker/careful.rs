@@ -38,11 +38,13 @@ impl Tenure<'_> {
             if self.owner.revoked.is_cancelled() {
                 return Ok(());
             }
-            let mut turn = self.open().await?;
-            let attempts = turn.attempt(offset).await?;
-            turn.commit().await?;
-            if attempts > ATTEMPTS_MAX {
-                self.set_aside(offset).await?;
+            if self.owner.attempted.lock().insert(offset) {
+                let mut turn = self.open().await?;
+                let attempts = turn.attempt(offset).await?;
+                turn.commit().await?;
+                if attempts > ATTEMPTS_MAX {
+                    self.set_aside(offset).await?;
+                }
             }
             self.run_alone(offset).await?;
         }

@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Error, Ports};
+use super::Error;
 use crate::{
-    ledger::{EpochRow, Head},
+    ledger::{EpochRow, Head, Ledger},
     model::{Answer, PartitionId, Space},
-    vector::{self, Checkpoint, Layout},
+    vector::{self, Checkpoint, Layout, Project},
 };
 
 /// Heads read at once.
@@ -32,49 +32,53 @@ pub enum Recovered {
 ///
 /// # Errors
 /// [`Error`] when a store does not answer.
-pub async fn bring_up_to_date(ports: &Ports, epoch: &EpochRow) -> Result<Recovered, Error> {
-    if ports.vectors.durable_when_acknowledged() {
+pub async fn bring_up_to_date(
+    ledger: &dyn Ledger,
+    vectors: &dyn Project,
+    epoch: &EpochRow,
+) -> Result<Recovered, Error> {
+    if vectors.durable_when_acknowledged() {
         return Ok(Recovered::Durable);
     }
-    let ledger = ports.ledger.identity().await?;
-    let usable = match ports.vectors.last_checkpoint().await? {
-        Some(checkpoint) if checkpoint.ledger == ledger => !is_ahead(ports, &checkpoint).await?,
+    let identity = ledger.identity().await?;
+    let usable = match vectors.last_checkpoint().await? {
+        Some(checkpoint) if checkpoint.ledger == identity => !is_ahead(ledger, &checkpoint).await?,
         _ => false,
     };
     let mut layouts = Layouts::default();
     let mut count = 0;
     let recovered = if usable {
-        let checkpoint = ports.vectors.last_checkpoint().await?.unwrap_or_default();
+        let checkpoint = vectors.last_checkpoint().await?.unwrap_or_default();
         for number in 0..epoch.partitions {
             let partition = PartitionId { epoch: epoch.epoch, partition: number };
             let mut after = checkpoint.finish(partition);
-            while let Some((last, heads)) = ports.ledger.heads_since(partition, after, HEADS_MAX).await? {
+            while let Some((last, heads)) = ledger.heads_since(partition, after, HEADS_MAX).await? {
                 after = last;
-                count += apply(ports, heads, &mut layouts).await?;
+                count += apply(ledger, vectors, heads, &mut layouts).await?;
             }
         }
         Recovered::Applied(count)
     } else {
-        ports.vectors.clear().await?;
+        vectors.clear().await?;
         let mut cursor = None;
         loop {
-            let heads = ports.ledger.scan_heads(cursor, HEADS_MAX).await?;
+            let heads = ledger.scan_heads(cursor, HEADS_MAX).await?;
             let Some(last) = heads.last() else { break };
             cursor = Some(crate::model::conflict::memory_key(&last.space, &last.id));
-            count += apply(ports, heads, &mut layouts).await?;
+            count += apply(ledger, vectors, heads, &mut layouts).await?;
         }
         Recovered::Rebuilt(count)
     };
     // A store that has just been brought up to date is worth a checkpoint: the next start is short.
     if count > 0 || !usable {
-        make(ports, epoch).await?;
+        make(ledger, vectors, epoch).await?;
     }
     Ok(recovered)
 }
 
-async fn is_ahead(ports: &Ports, checkpoint: &Checkpoint) -> Result<bool, Error> {
+async fn is_ahead(ledger: &dyn Ledger, checkpoint: &Checkpoint) -> Result<bool, Error> {
     for (epoch, partition, finish) in &checkpoint.finishes {
-        let row = ports.ledger.partition(PartitionId { epoch: *epoch, partition: *partition }).await?;
+        let row = ledger.partition(PartitionId { epoch: *epoch, partition: *partition }).await?;
         if *finish > row.finishes {
             return Ok(true);
         }
@@ -86,14 +90,14 @@ async fn is_ahead(ports: &Ports, checkpoint: &Checkpoint) -> Result<bool, Error>
 ///
 /// # Errors
 /// [`Error`] when a store does not answer; the earlier checkpoint stands.
-pub async fn make(ports: &Ports, epoch: &EpochRow) -> Result<Checkpoint, Error> {
+pub async fn make(ledger: &dyn Ledger, vectors: &dyn Project, epoch: &EpochRow) -> Result<Checkpoint, Error> {
     let mut finishes = Vec::new();
     for partition in 0..epoch.partitions {
-        let row = ports.ledger.partition(PartitionId { epoch: epoch.epoch, partition }).await?;
+        let row = ledger.partition(PartitionId { epoch: epoch.epoch, partition }).await?;
         finishes.push((epoch.epoch, partition, row.finishes));
     }
-    let checkpoint = Checkpoint { ledger: ports.ledger.identity().await?, finishes };
-    ports.vectors.checkpoint(&checkpoint).await?;
+    let checkpoint = Checkpoint { ledger: ledger.identity().await?, finishes };
+    vectors.checkpoint(&checkpoint).await?;
     Ok(checkpoint)
 }
 
@@ -101,32 +105,37 @@ pub async fn make(ports: &Ports, epoch: &EpochRow) -> Result<Checkpoint, Error> 
 struct Layouts(HashMap<Space, Layout>);
 
 impl Layouts {
-    async fn of(&mut self, ports: &Ports, space: &Space) -> Result<Layout, Error> {
+    async fn of(&mut self, ledger: &dyn Ledger, space: &Space) -> Result<Layout, Error> {
         if let Some(layout) = self.0.get(space) {
             return Ok(*layout);
         }
-        let declaration = ports.ledger.declaration(space).await?.unwrap_or_default();
+        let declaration = ledger.declaration(space).await?.unwrap_or_default();
         self.0.insert(space.clone(), declaration.layout());
         Ok(declaration.layout())
     }
 }
 
 /// Writes heads to the vector store; how many it did not hold.
-async fn apply(ports: &Ports, heads: Vec<Head>, layouts: &mut Layouts) -> Result<u64, Error> {
+async fn apply(
+    ledger: &dyn Ledger,
+    vectors: &dyn Project,
+    heads: Vec<Head>,
+    layouts: &mut Layouts,
+) -> Result<u64, Error> {
     // A record that several finishes wrote comes several times, each time as its head is now.
     let mut writes: BTreeMap<(Space, crate::model::MemoryId), vector::Write> = BTreeMap::new();
     for head in heads {
-        let layout = layouts.of(ports, &head.space).await?;
+        let layout = layouts.of(ledger, &head.space).await?;
         let key = (head.space.clone(), head.id.clone());
         let Head { space, id, version, hash, memory, .. } = head;
         writes.insert(key, vector::Write { space, id, version, hash, layout, after: memory });
     }
     let mut writes: Vec<vector::Write> = writes.into_values().collect();
-    drop_needless_tombstones(ports, &mut writes).await?;
+    drop_needless_tombstones(vectors, &mut writes).await?;
     if writes.is_empty() {
         return Ok(0);
     }
-    let answers = ports.vectors.write(&writes).await;
+    let answers = vectors.write(&writes).await;
     let failed = answers.iter().find(|answer| !answer.is_held());
     if let Some(Answer::Rejected(reason) | Answer::Transient(reason) | Answer::Indeterminate(reason)) = failed
     {
@@ -136,7 +145,10 @@ async fn apply(ports: &Ports, heads: Vec<Head>, layouts: &mut Layouts) -> Result
 }
 
 /// A memory without vectors, of which the store has never heard, needs no tombstone there.
-async fn drop_needless_tombstones(ports: &Ports, writes: &mut Vec<vector::Write>) -> Result<(), Error> {
+async fn drop_needless_tombstones(
+    vectors: &dyn Project,
+    writes: &mut Vec<vector::Write>,
+) -> Result<(), Error> {
     let dead: Vec<_> = writes
         .iter()
         .filter(|write| write.live().is_none())
@@ -145,7 +157,7 @@ async fn drop_needless_tombstones(ports: &Ports, writes: &mut Vec<vector::Write>
     if dead.is_empty() {
         return Ok(());
     }
-    let mut known = ports.vectors.markers(&dead).await?.into_iter();
+    let mut known = vectors.markers(&dead).await?.into_iter();
     writes.retain(|write| write.live().is_some() || known.next().flatten().is_some());
     Ok(())
 }

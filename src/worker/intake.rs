@@ -18,15 +18,15 @@ use crate::{
 pub(super) type Batch = Result<Vec<Inbound>, ReadError>;
 
 /// Reads from `offset` on until the owner has gone or the log says that the offset is not there.
-/// The latter is the last thing it hands over.
+/// The latter is the last thing it hands over. `decoded` hears how many microseconds decoding took.
 pub(super) async fn run(
     log: &dyn CommandLog,
     (epoch, partition): (u32, u32),
     mut offset: u64,
-    batch_count_max: usize,
-    limits: Limits,
+    (batch_count_max, limits): (usize, Limits),
     mut backoff: Backoff,
     owner: mpsc::Sender<Batch>,
+    decoded: impl Fn(u64),
 ) {
     let topology = log.topology();
     let routing = Routing { partitions: topology.partitions, partitioner: topology.partitioner };
@@ -54,8 +54,10 @@ pub(super) async fn run(
                     backoff.reset();
                     let Some(last) = records.last() else { continue };
                     offset = last.position.offset + 1;
+                    let started = tokio::time::Instant::now();
                     let batch =
                         records.iter().map(|record| inbound(epoch, record, routing, &limits)).collect();
+                    decoded(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
                     hand_over(&owner, Ok(batch)).await;
                 }
                 Err(ReadError::Unavailable(why)) => {

@@ -121,10 +121,10 @@ pub enum Error {
 /// [`Error`] when it cannot start.
 pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Error> {
     let epoch = open_epoch(&ports).await?;
-    let recovered = checkpoint::bring_up_to_date(&ports, &epoch).await?;
+    let recovered = checkpoint::bring_up_to_date(&*ports.ledger, &*ports.vectors, &epoch).await?;
     tracing::info!(?recovered, "the vector store is up to date");
     let mut membership = ports.log.join().await?;
-    let nonce = ports.random.nonce();
+    let process = ports.random.next_u64().max(1);
     let mut owners: BTreeMap<u32, (CancellationToken, tokio::task::JoinHandle<()>)> = BTreeMap::new();
     let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
     loop {
@@ -133,7 +133,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             () = tasks.stopping() => break,
             assignment = membership.next() => assignment,
             () = tokio::time::sleep_until(next_checkpoint), if !ports.vectors.durable_when_acknowledged() => {
-                if let Err(error) = checkpoint::make(&ports, &epoch).await {
+                if let Err(error) = checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await {
                     tracing::warn!(%error, "no checkpoint; the earlier one stands");
                 }
                 next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
@@ -141,20 +141,18 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             }
         };
         match assignment {
+            // A group that was slow to revoke may assign again what is still owned.
+            Some(Assignment::Assigned(partition)) if owners.contains_key(&partition) => {}
             Some(Assignment::Assigned(partition)) => {
-                // A group that was slow to revoke may assign again what is still owned. Two owners of
-                // one process share its nonce, hence its lease: nothing would fence one from the other.
-                if let Some(owner) = owners.remove(&partition) {
-                    let_go(partition, owner).await;
-                }
                 let revoked = CancellationToken::new();
                 let owner = owner::Owner {
                     partition: PartitionId { epoch: epoch.epoch, partition },
-                    nonce,
+                    process,
                     ports: ports.clone(),
                     options: options.clone(),
                     board: ports.board.clone(),
                     tasks: tasks.clone(),
+                    attempted: Arc::default(),
                     revoked: revoked.clone(),
                 };
                 owners.insert(partition, (revoked, tasks.spawn(owner.run())));
@@ -172,7 +170,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
         let_go(partition, owner).await;
     }
     if !ports.vectors.durable_when_acknowledged() {
-        checkpoint::make(&ports, &epoch).await?;
+        checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await?;
     }
     Ok(())
 }

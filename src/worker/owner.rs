@@ -3,6 +3,9 @@
 //! Whatever goes wrong with the ledger, the owner drops all it knows, takes the lease anew and reads
 //! the ledger: one path for a crash, a lost answer and a stolen lease.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,11 +27,14 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Owner {
     pub(super) partition: PartitionId,
-    pub(super) nonce: u128,
+    /// This process's random number.
+    pub(super) process: u64,
     pub(super) ports: Ports,
     pub(super) options: Options,
     pub(super) board: Board,
     pub(super) tasks: Tasks,
+    /// Sagas that this process has attempted alone: another tenure of it is no death.
+    pub(super) attempted: Arc<Mutex<BTreeSet<u64>>>,
     /// Cancelled when the partition is no longer ours, or the process stops.
     pub(super) revoked: CancellationToken,
 }
@@ -82,6 +88,12 @@ impl Owner {
             self.revoked.run_until_cancelled(backoff.wait()).await;
         }
         self.board.update(self.partition.partition, |status| status.state = PartitionState::Stopped);
+    }
+
+    /// A nonce of a new tenure: a transaction that an earlier tenure of this very process left behind
+    /// must not pass for one of ours.
+    pub(super) fn nonce(&self) -> u128 {
+        u128::from(self.process) << 64 | u128::from(self.ports.random.next_u64())
     }
 
     pub(super) fn backoff(&self) -> Backoff {

@@ -1,14 +1,15 @@
 //! Relay: publishes what has ended, at least once, then says so.
 //!
-//! Ended rows are the outbox. They are read from the ledger, sent, and only then marked; a relay that
-//! dies in between sends them again, byte for byte.
+//! Ended rows are the outbox. They are sent, and only then marked; a relay that dies in between sends
+//! them again, byte for byte. The owner hands over what it has just ended; whatever it could not hand
+//! over whole, and whatever an earlier owner left behind, is read from the ledger.
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::Ports;
 use crate::{
     fault::{Bug, planted},
-    ledger::SagaRow,
+    ledger::{SagaRow, turn::Finished},
     log::{DeadLetter, OutcomeEvent, ReadError},
     model::{Code, PartitionId},
     saga::backoff::Backoff,
@@ -17,17 +18,33 @@ use crate::{
 /// Rows read at once.
 const ROWS_MAX: usize = 1_000;
 
-/// Publishes finishes after `published`, as `finishes` names them, and tells `marks` how far it is.
+/// Publishes finishes after `published`, as they are handed over or as `finishes` names them, and tells
+/// `marks` how far it is.
 pub(super) async fn run(
     ports: &Ports,
     partition: PartitionId,
     mut published: u64,
     mut finishes: watch::Receiver<u64>,
+    mut ended: mpsc::Receiver<Finished>,
     marks: watch::Sender<u64>,
     mut backoff: Backoff,
 ) {
     while finishes.wait_for(|finish| *finish > published).await.is_ok() {
-        match publish(ports, partition, published, &marks).await {
+        // What was handed over late has been read from the ledger by now.
+        let mut handed = ended.try_recv().ok();
+        while handed.as_ref().is_some_and(|handed| handed.number <= published) {
+            handed = ended.try_recv().ok();
+        }
+        let next = handed.filter(|handed| handed.number == published + 1);
+        let sent = match next {
+            Some(Finished { number, rows: Some(rows) }) => {
+                publish(ports, partition, number, rows, &marks).await
+            }
+            Some(Finished { rows: None, .. }) | None => {
+                read_and_publish(ports, partition, published, &marks).await
+            }
+        };
+        match sent {
             Ok(done) => {
                 published = done;
                 marks.send_replace(published);
@@ -45,7 +62,7 @@ pub(super) async fn run(
     }
 }
 
-async fn publish(
+async fn read_and_publish(
     ports: &Ports,
     partition: PartitionId,
     after: u64,
@@ -55,12 +72,24 @@ async fn publish(
         ports.ledger.ended_after(partition, after, ROWS_MAX).await.map_err(|error| error.to_string())?;
     let Some((last, _)) = ended.last() else { return Ok(after) };
     let last = *last;
+    let rows = ended.into_iter().flat_map(|(_, rows)| rows).collect();
+    publish(ports, partition, last, rows, marks).await
+}
+
+/// Sends rows that end with finish `last`.
+async fn publish(
+    ports: &Ports,
+    partition: PartitionId,
+    last: u64,
+    rows: Vec<SagaRow>,
+    marks: &watch::Sender<u64>,
+) -> Result<u64, String> {
     if planted(Bug::MarkedBeforeSent) {
         marks.send_replace(last);
     }
-    let mut events = Vec::new();
+    let mut events = Vec::with_capacity(rows.len());
     let mut letters = Vec::new();
-    for row in ended.into_iter().flat_map(|(_, rows)| rows) {
+    for row in rows {
         if row.dead_letter {
             letters.extend(letter(ports, partition, &row).await?);
         }

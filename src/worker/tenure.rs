@@ -28,7 +28,7 @@ use crate::{
         begin::Inbound,
         compensate,
         finish::End,
-        turn::{Turn, Waiting},
+        turn::{Finished, Turn, Waiting},
     },
     model::{State, outcome::Ending},
     saga::{
@@ -42,6 +42,8 @@ use crate::{
 const LOAD_COUNT_MAX: usize = 2_000;
 /// Reports that may wait for the owner; executors wait beyond that.
 const REPORTS_MAX: usize = 256;
+/// Finishes that are handed to the relay in memory; beyond that it reads the ledger.
+const ENDED_MAX: usize = 8;
 /// An idle owner marks outcomes as published after this long.
 const MARK_DELAY: Duration = Duration::from_millis(100);
 /// How long a stopping owner waits for what is with the stores.
@@ -81,6 +83,8 @@ pub(super) struct Tenure<'a> {
     pub(super) reports: mpsc::Receiver<Report>,
     records: mpsc::Receiver<intake::Batch>,
     finishes: watch::Sender<u64>,
+    /// What has just ended, for the relay, as far as it keeps up.
+    ended: mpsc::Sender<Finished>,
     published: watch::Receiver<u64>,
     /// Outcomes up to this finish are marked in the ledger.
     marked: u64,
@@ -94,7 +98,7 @@ pub(super) struct Tenure<'a> {
 impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
-        let lease = ports.ledger.acquire(owner.partition, owner.nonce).await?;
+        let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
         let row = ports.ledger.partition(owner.partition).await?;
         match checks::compare(&*ports.log, &*ports.outcomes, owner.partition, &row).await {
             Compared::Agree => {}
@@ -119,7 +123,8 @@ impl<'a> Tenure<'a> {
             backoff: (owner.options.backoff_min, owner.options.backoff_max),
             random: ports.random.clone(),
         };
-        spawn_relay(owner, row.published, finishes_seen, mark_sender);
+        let (ended, ended_seen) = mpsc::channel(ENDED_MAX);
+        spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender);
         spawn_intake(owner, row.watermark, record_sender);
         let mut tenure = Tenure {
             owner,
@@ -129,6 +134,7 @@ impl<'a> Tenure<'a> {
             reports,
             records,
             finishes,
+            ended,
             published,
             marked: row.published,
             watermark: row.watermark,
@@ -156,7 +162,7 @@ impl<'a> Tenure<'a> {
             self.executor.run(batch.to_vec(), true);
         }
         self.resume_undos(back).await?;
-        self.tell();
+        self.tell(Duration::ZERO);
         Ok(())
     }
 
@@ -173,8 +179,9 @@ impl<'a> Tenure<'a> {
 
     async fn turns(&mut self) -> Result<(), Interruption> {
         while let Some(work) = self.gather().await? {
+            let started = tokio::time::Instant::now();
             self.turn(work).await?;
-            self.tell();
+            self.tell(started.elapsed());
         }
         self.drain().await
     }
@@ -308,10 +315,13 @@ impl<'a> Tenure<'a> {
     }
 
     /// There are outcomes to publish.
-    pub(super) fn tell_relay(&self, finished: Option<u64>) {
-        if let Some(number) = finished {
-            self.finishes.send_replace(number);
+    pub(super) fn tell_relay(&self, finished: Option<Finished>) {
+        let Some(finished) = finished else { return };
+        let number = finished.number;
+        if self.ended.try_send(finished).is_err() {
+            tracing::debug!(number, "the relay is behind; it will read the ledger");
         }
+        self.finishes.send_replace(number);
     }
 
     fn ends(&self, work: &Work) -> Vec<End> {
@@ -359,7 +369,7 @@ impl<'a> Tenure<'a> {
         }
     }
 
-    fn tell(&self) {
+    fn tell(&self, turn: Duration) {
         self.owner.board.update(self.owner.partition.partition, |status| {
             status.state = PartitionState::Working;
             status.reason = None;
@@ -368,6 +378,8 @@ impl<'a> Tenure<'a> {
             status.running = self.backlog.running_count() as u64;
             status.oldest_unfinished = self.backlog.oldest();
             status.finishes = *self.finishes.borrow();
+            status.turns += 1;
+            status.turns_micros += u64::try_from(turn.as_micros()).unwrap_or(u64::MAX);
         });
     }
 
@@ -399,18 +411,26 @@ async fn load(owner: &Owner) -> Result<Backlog, Interruption> {
     }
 }
 
-fn spawn_relay(owner: &Owner, published: u64, finishes: watch::Receiver<u64>, marks: watch::Sender<u64>) {
+fn spawn_relay(
+    owner: &Owner,
+    published: u64,
+    (finishes, ended): (watch::Receiver<u64>, mpsc::Receiver<Finished>),
+    marks: watch::Sender<u64>,
+) {
     let (ports, partition, backoff) = (owner.ports.clone(), owner.partition, owner.backoff());
-    owner
-        .tasks
-        .spawn(async move { relay::run(&ports, partition, published, finishes, marks, backoff).await });
+    owner.tasks.spawn(async move {
+        relay::run(&ports, partition, published, finishes, ended, marks, backoff).await
+    });
 }
 
 fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Batch>) {
     let (ports, options, backoff) = (owner.ports.clone(), owner.options.clone(), owner.backoff());
     let partition = (owner.partition.epoch, owner.partition.partition);
+    let board = owner.board.clone();
     owner.tasks.spawn(async move {
         let count = options.batch_count_max;
-        intake::run(&*ports.log, partition, watermark, count, options.limits, backoff, records).await;
+        let decoded = |micros| board.update(partition.1, |status| status.decode_micros += micros);
+        intake::run(&*ports.log, partition, watermark, (count, options.limits), backoff, records, decoded)
+            .await;
     });
 }

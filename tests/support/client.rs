@@ -27,14 +27,14 @@ const RETRY: Duration = Duration::from_millis(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// A history file that many clients write to.
-pub struct History {
+pub(crate) struct History {
     path: PathBuf,
     file: Mutex<(File, u64)>,
 }
 
 impl History {
     /// A new history.
-    pub fn create(path: &Path) -> Self {
+    pub(crate) fn create(path: &Path) -> Self {
         let file = File::create(path).expect("the history can be created");
         Self { path: path.to_owned(), file: Mutex::new((file, 0)) }
     }
@@ -51,7 +51,7 @@ impl History {
     }
 
     /// What was written so far.
-    pub fn read(&self) -> Vec<Event> {
+    pub(crate) fn read(&self) -> Vec<Event> {
         let file = File::open(&self.path).expect("the history is there");
         history::read_events(BufReader::new(file)).expect("the history can be read")
     }
@@ -69,14 +69,14 @@ enum Told {
 
 /// Speaks to one server.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
 }
 
 impl Client {
     /// A client of the server on this port of the loopback.
-    pub fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_WITHIN))
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Status and body of a read; `None`: no answer.
-    pub fn get(&self, path: &str) -> Option<(u16, Value)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, Value)> {
         let answer = self.agent.get(format!("{}{path}", self.base)).header("prefer", "wait=10").call();
         let mut answer = answer.ok()?;
         let body = answer.body_mut().read_to_string().ok()?;
@@ -126,13 +126,13 @@ impl Client {
     }
 
     /// The outcome of an acknowledged command, waiting for it.
-    pub fn outcome(&self, position: Position) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, position: Position) -> Option<Outcome> {
         let (_, body) = self.get(&format!("/v1/commands/{position}"))?;
         serde_json::from_value(body["outcome"].clone()).ok()
     }
 
     /// The outcomes of all these, as far as there are any.
-    pub fn outcomes(&self, positions: &[Position]) -> BTreeMap<Position, Outcome> {
+    pub(crate) fn outcomes(&self, positions: &[Position]) -> BTreeMap<Position, Outcome> {
         let outcomes = Mutex::new(BTreeMap::new());
         thread::scope(|scope| {
             for part in positions.chunks(positions.len().div_ceil(8).max(1)) {
@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// Everything that the server shows of every space of the load.
-    pub fn finals(&self) -> BTreeMap<String, State> {
+    pub(crate) fn finals(&self) -> BTreeMap<String, State> {
         (0..SPACES)
             .map(|number| format!("load-{number}"))
             .map(|space| (space.clone(), self.state(&space).expect("the server answers")))
@@ -179,14 +179,14 @@ impl Client {
 }
 
 /// Clients that keep so many commands in flight until they are told to end.
-pub struct Running {
+pub(crate) struct Running {
     stop: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Running {
     /// Starts `clients` clients, each with one command in flight.
-    pub fn start(client: &Client, history: &Arc<History>, seed: u64, clients: u32) -> Self {
+    pub(crate) fn start(client: &Client, history: &Arc<History>, seed: u64, clients: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..clients).map(|process| {
             let (client, history, stop) = (client.clone(), Arc::clone(history), Arc::clone(&stop));
@@ -201,7 +201,7 @@ impl Running {
     }
 
     /// Lets every client see its last command acknowledged, then ends it. The server must be up.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         self.stop.store(true, Ordering::Release);
         for thread in self.threads {
             thread.join().expect("a client ends by itself");

@@ -8,14 +8,14 @@ use engraft::{audit::history::Command, random::Random};
 use serde_json::{Map, Value, json};
 
 /// How many spaces the load is spread over.
-pub const SPACES: u64 = 8;
+pub(crate) const SPACES: u64 = 8;
 /// How many memories of a space it fights over.
 const MEMORIES: u64 = 16;
 /// The length of every vector.
 const DIMENSION: usize = 8;
 
 /// One client's commands: the same seed and process give the same ones.
-pub struct Load {
+pub(crate) struct Load {
     random: Random,
     process: u32,
     sent: u64,
@@ -24,12 +24,12 @@ pub struct Load {
 
 impl Load {
     /// The commands of `process`.
-    pub fn new(seed: u64, process: u32) -> Self {
+    pub(crate) fn new(seed: u64, process: u32) -> Self {
         Self { random: Random::from_seed(seed, u64::from(process)), process, sent: 0, last: None }
     }
 
     /// The next command.
-    pub fn next(&mut self) -> Command {
+    pub(crate) fn next(&mut self) -> Command {
         let choice = self.random.below(100);
         let command = match (choice, self.last.take()) {
             // The very command again: a duplicate.

@@ -16,29 +16,29 @@ use super::client::Client;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a server keeps its data and where it listens: what outlives the process.
-pub struct Home {
+pub(crate) struct Home {
     /// Its data folder.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Its port on the loopback.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// A server that runs.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Home {
     /// A new folder inside `folder`, and a port that was free a moment ago.
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         Self { folder: folder.join("data"), port }
     }
 
     /// The program, told where its data is.
-    pub fn engraft(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn engraft(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
         command.args(arguments).env("ENGRAFT_DATA", &self.folder).env("NO_COLOR", "1");
         command.env("ENGRAFT_HTTP__ADDRESS", format!("127.0.0.1:{}", self.port));
@@ -47,7 +47,7 @@ impl Home {
     }
 
     /// Starts `engraft serve`, with these failpoints armed, and waits until it is ready.
-    pub fn serve(&self, failpoints: &str) -> Server {
+    pub(crate) fn serve(&self, failpoints: &str) -> Server {
         let mut command = self.engraft(&["serve"]);
         command.env("ENGRAFT_FAILPOINTS", failpoints).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
@@ -69,7 +69,7 @@ impl Home {
 
 impl Server {
     /// Waits until the process has stopped itself at a failpoint.
-    pub fn reaches_failpoint(&mut self) {
+    pub(crate) fn reaches_failpoint(&mut self) {
         let said = Arc::clone(&self.said);
         let reached = move || {
             said.lock().expect("no reader panicked").iter().any(|line| line.contains("failpoint reached"))
@@ -78,13 +78,13 @@ impl Server {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it has ended");
     }
 
     /// Asks it to end, and waits until it has.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(sent.success(), "no signal could be sent");

@@ -92,9 +92,9 @@ impl Ledger for MemoryLedger {
         let mut tables = self.shared.tables.lock();
         let row = tables.partitions.get_mut(&partition).ok_or_else(|| unknown(partition))?;
         if row.nonce != nonce || planted(Bug::BlindLease) {
+            row.unproven += u32::from(row.nonce >> 64 != nonce >> 64);
             row.nonce = nonce;
             row.lease_epoch += 1;
-            row.unproven += 1;
         }
         Ok(Lease { partition, nonce, epoch: row.lease_epoch })
     }

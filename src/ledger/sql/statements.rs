@@ -102,7 +102,7 @@ statements! {
     PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
         unproven FROM partition WHERE epoch = $1 AND partition = $2";
     TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
-        unproven = unproven + 1 \
+        unproven = unproven + $5 \
         WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
     WRITE_PARTITION = "UPDATE partition SET watermark = max(watermark, $3), anchor_offset = $4, \
         anchor_crc = $5, finishes = max(finishes, $6), published = max(published, $7), \

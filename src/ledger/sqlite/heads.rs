@@ -132,7 +132,18 @@ impl SqliteTransaction {
         offsets.dedup();
         let mut numbers = HashMap::with_capacity(heads.len());
         let partition = self.partition;
-        for (offset, first, writes) in self.session().writes(partition, &offsets).await? {
+        let mut found = Vec::with_capacity(offsets.len());
+        offsets.retain(|offset| match self.writer.written.remove(&(partition, *offset)) {
+            Some((first, writes)) => {
+                found.push((*offset, first, writes));
+                false
+            }
+            None => true,
+        });
+        if !offsets.is_empty() {
+            found.extend(self.session().writes(partition, &offsets).await?);
+        }
+        for (offset, first, writes) in found {
             let with_image = writes.into_iter().filter(|(image, _)| *image);
             numbers.extend(with_image.zip(first..).map(|((_, key), number)| ((offset, key), number)));
         }

@@ -35,7 +35,7 @@ use super::{
     Error,
     sql::{dialect::Texts, statements as sql},
 };
-use crate::model::Space;
+use crate::model::{Key, PartitionId, Space};
 
 /// A ledger in one SQLite file. Clones share it.
 #[derive(Clone)]
@@ -63,7 +63,14 @@ struct Writer {
     open: bool,
     last_record: i64,
     last_image: i64,
+    /// Where the images of sagas are that have not ended: what a finish would otherwise read back, row
+    /// by row. A saga that is missing here is looked up; one that was rolled back is numbered anew
+    /// before it can be asked for.
+    written: HashMap<(PartitionId, u64), (i64, Vec<(bool, Key)>)>,
 }
+
+/// Most sagas whose images' numbers are remembered: some 5 MB.
+const WRITTEN_MAX: usize = 50_000;
 
 /// Most spaces whose numbers are remembered: some 10 MB.
 const SPACES_MAX: usize = 100_000;
@@ -87,6 +94,14 @@ impl Writer {
         done.map_err(|error| Error::Indeterminate(error.to_string()))?;
         self.open = false;
         Ok(())
+    }
+
+    /// Remembers where the images of a saga are.
+    fn remember(&mut self, position: (PartitionId, u64), first: i64, writes: Vec<(bool, Key)>) {
+        if self.written.len() >= WRITTEN_MAX {
+            self.written.clear();
+        }
+        self.written.insert(position, (first, writes));
     }
 
     fn session<'c>(&'c mut self, texts: &'c Texts) -> Session<'c> {

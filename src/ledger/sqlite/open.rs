@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
@@ -121,7 +122,8 @@ impl SqliteLedger {
         let last = session.row(sql::LAST_NUMBERS, binds!()).await?.ok_or_else(missing)?;
         let mut last = Cells::of(&last, "saga_record, image");
         let (last_record, last_image) = (last.get()?, last.get()?);
-        let writer = Writer { connection, open: false, last_record, last_image };
+        let written = HashMap::new();
+        let writer = Writer { connection, open: false, last_record, last_image, written };
         // Each reader caches a quarter of what the writer does; the system's own cache lies below both.
         let read = settings(path, options, options.cache_bytes / 4).read_only(true);
         let readers = SqlitePoolOptions::new()

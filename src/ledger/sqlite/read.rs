@@ -106,7 +106,14 @@ impl Ledger for SqliteLedger {
             return Ok(Lease { partition, nonce, epoch: row.lease_epoch });
         }
         let bytes = nonce.to_be_bytes();
-        let binds = binds!(partition.epoch, partition.partition, bytes.as_slice(), integer(row.lease_epoch));
+        let another_process = row.nonce >> 64 != nonce >> 64;
+        let binds = binds!(
+            partition.epoch,
+            partition.partition,
+            bytes.as_slice(),
+            integer(row.lease_epoch),
+            i64::from(another_process),
+        );
         if session.run(sql::TAKE_LEASE, binds).await? != 1 {
             return Err(Error::Fenced { partition });
         }

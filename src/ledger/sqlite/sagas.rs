@@ -137,10 +137,10 @@ impl SqliteTransaction {
         };
         session.write(sql::INSERT_CLAIMS, &claims, bind).await?;
         let offsets = sagas.iter().map(|row| row.offset);
-        self.write_images(&offsets.zip(written).collect::<Vec<_>>()).await
+        self.write_images(offsets.zip(written).collect()).await
     }
 
-    async fn write_images(&mut self, plans: &[(u64, Option<Written<'_>>)]) -> Result<(), Error> {
+    async fn write_images(&mut self, plans: Vec<(u64, Option<Written<'_>>)>) -> Result<(), Error> {
         let PartitionId { epoch, partition } = self.partition;
         let images: Vec<_> = plans
             .iter()
@@ -152,7 +152,13 @@ impl SqliteTransaction {
             let memory = write.after.as_ref().expect("only writes with content have an image");
             rows::bind_memory(binds, memory, &write.hash);
         };
-        self.session().write(sql::INSERT_IMAGES, &images, bind).await
+        self.session().write(sql::INSERT_IMAGES, &images, bind).await?;
+        for (offset, written) in plans {
+            if let Some(Written { first, writes, .. }) = written {
+                self.writer.remember((self.partition, offset), first, writes);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn move_sagas(&mut self, moves: &[Transition]) -> Result<Vec<u64>, Error> {
@@ -222,7 +228,7 @@ impl SqliteTransaction {
             })
             .await?;
         let offsets = steps.iter().map(|(step, _)| step.offset);
-        self.write_images(&offsets.zip(plans).collect::<Vec<_>>()).await
+        self.write_images(offsets.zip(plans).collect()).await
     }
 
     /// The spaces of sagas that bring a plan.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::log::Partitioner;
 
 /// `[kafka]`. The three maps take librdkafka's own names, quoted: `"security.protocol" = "SASL_SSL"`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Bootstrap brokers, `host:port`, separated by commas. Default `localhost:9092`.

@@ -15,6 +15,7 @@
 //! Under cosine the engine keeps dense vectors at unit length, and scans give them back so.
 
 mod apply;
+mod bulk;
 mod checkpoint;
 mod engine;
 mod point;
@@ -28,6 +29,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
+pub use self::bulk::bulk_seconds;
 use self::{shards::Shards, writer::Writer};
 use super::{Checkpoint, Error, Hit, Layout, Project, Read, Search, Stored, Write};
 use crate::model::{Answer, Digest, MemoryId, Space, Version, answer::Reason};

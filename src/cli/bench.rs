@@ -1,0 +1,72 @@
+//! `engraft bench`: rates beside those of the same drivers on their own.
+
+use std::path::PathBuf;
+
+use crate::bench;
+
+use super::{Exit, Failure, Format, output, runtime};
+
+/// What `bench` measures.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// The embedded deployment: log, ledger and index in one folder
+    Embedded(Arguments),
+}
+
+/// What a benchmark takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Commands of a row
+    #[arg(long, default_value_t = 40_000)]
+    count: usize,
+    /// Length of the vectors
+    #[arg(long, default_value_t = 384)]
+    dimension: usize,
+    /// A folder on the disk to measure; a temporary one by default
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Failure> {
+    let Command::Embedded(arguments) = command;
+    let name = format!("engraft-bench-{}", std::process::id());
+    let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
+    let options = bench::Options {
+        count: arguments.count.max(1),
+        dimension: arguments.dimension.max(1),
+        batch: 500,
+        count_single: 500,
+        count_unfinished: 10_000,
+        folder: folder.clone(),
+    };
+    let made = std::fs::create_dir_all(&folder);
+    made.map_err(|error| Failure::new(Exit::Failed, format!("make `{}`: {error}", folder.display())))?;
+    output::say(&format!("measuring {} commands a row in `{}`", options.count, folder.display()));
+    let measured = runtime()?.block_on(bench::embedded(&options, |row| output::say(&line(row))));
+    let removed = std::fs::remove_dir_all(&folder);
+    let rows = measured.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let mut out = output::Out::new();
+    for row in &rows {
+        match arguments.output {
+            Format::Table => out.line(&line(row))?,
+            Format::Json | Format::Jsonl => out.line(&serde_json::to_string(row).unwrap_or_default())?,
+        }
+    }
+    out.finish()?;
+    removed.map_err(|error| Failure::new(Exit::Failed, format!("remove `{}`: {error}", folder.display())))
+}
+
+fn line(row: &bench::Row) -> String {
+    let against = match (&row.baseline, row.ratio) {
+        (Some(baseline), Some(ratio)) => format!("{ratio:>8.2} x {}", baseline.name),
+        _ => String::new(),
+    };
+    let spent: Vec<String> =
+        row.spent.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2} s")).collect();
+    format!("{:<26} {:>12.1} {:<11}{against:<30} {}", row.name, row.rate, row.unit, spent.join(", "))
+        .trim_end()
+        .to_owned()
+}

@@ -1,0 +1,171 @@
+//! A client of the HTTP surface: blocking, for one command of a person.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Exit, Failure};
+
+/// Longest that an answer may take, beyond what the server was asked to wait.
+const ANSWER_WAIT: Duration = Duration::from_secs(90);
+/// Longest answer, in bytes: a thousand hits with their vectors.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// What stands for itself in a path part.
+const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Speaks to one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    url: String,
+}
+
+/// An answer: its status, and its body as JSON where it is any.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body; `null` where it is no JSON.
+    pub body: Value,
+}
+
+impl Client {
+    /// A client of the server at `url`.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_WAIT))
+            .proxy(None)
+            .build()
+            .new_agent();
+        Self { agent, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// `GET`, whatever the status.
+    ///
+    /// # Errors
+    /// When no server answers.
+    pub fn ask(&self, path: &str) -> Result<Answer, Failure> {
+        let sent = self.agent.get(format!("{}{path}", self.url)).call();
+        self.answer(sent)
+    }
+
+    /// `GET`; anything but success is a failure.
+    ///
+    /// # Errors
+    /// When no server answers, or it answers with a problem.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(path)?.success()
+    }
+
+    /// `GET` with `Prefer: wait=N`; anything but success is a failure.
+    ///
+    /// # Errors
+    /// When no server answers, or it answers with a problem.
+    pub fn get_waiting(&self, path: &str, seconds: u64) -> Result<Value, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        self.answer(request.header("prefer", format!("wait={seconds}")).call())?.success()
+    }
+
+    /// `POST`, whatever the status.
+    ///
+    /// # Errors
+    /// When no server answers.
+    pub fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        wait: Option<u64>,
+        body: &[u8],
+    ) -> Result<Answer, Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", content_type);
+        if let Some(seconds) = wait {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
+        self.answer(request.send(body))
+    }
+
+    fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
+        let unreachable = |error: ureq::Error| {
+            let fix = "is `engraft serve` running there? `--url` names another server";
+            Failure::new(Exit::Unreachable, format!("no answer from {}: {error}; {fix}", self.url))
+        };
+        let mut response = sent.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = serde_json::from_str(&text.map_err(unreachable)?).unwrap_or(Value::Null);
+        Ok(Answer { status, body })
+    }
+}
+
+impl Answer {
+    /// The body of a success.
+    ///
+    /// # Errors
+    /// The problem, in words, with the exit code it stands for.
+    pub fn success(self) -> Result<Value, Failure> {
+        let exit = match self.status {
+            200..300 => return Ok(self.body),
+            404 | 410 => Exit::NotFound,
+            408 | 500.. => Exit::Unreachable,
+            _ => Exit::Failed,
+        };
+        Err(Failure::new(exit, explain(&self.body)))
+    }
+}
+
+/// A problem in one line: what, where, and the code.
+#[must_use]
+pub(super) fn explain(problem: &Value) -> String {
+    let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+    let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut places = errors.iter().filter_map(|error| {
+        let pointer = error.get("pointer")?.as_str().filter(|pointer| !pointer.is_empty())?;
+        Some(format!("{pointer}: {}", error.get("detail")?.as_str()?))
+    });
+    match places.next() {
+        Some(first) => places.fold(format!("{}: {first}", text("code")), |all, one| format!("{all}; {one}")),
+        None => format!("{}: {}", text("code"), text("detail")),
+    }
+}
+
+/// A path of percent-encoded parts: `path(&["v1", "memories", "acme", "a/b"])`.
+#[must_use]
+pub(super) fn path(parts: &[&str]) -> String {
+    parts.iter().map(|part| format!("/{}", utf8_percent_encode(part, PATH_PART))).collect()
+}
+
+/// A query string of what is given.
+#[must_use]
+pub(super) fn query(parameters: &[(&str, Option<String>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| {
+        let value = utf8_percent_encode(value.as_deref()?, PATH_PART).to_string();
+        Some(format!("{name}={value}"))
+    });
+    let all: Vec<String> = given.collect();
+    if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn path_parts_and_parameters_are_encoded() {
+        assert_eq!(path(&["v1", "a/b ü"]), "/v1/a%2Fb%20%C3%BC");
+        assert_eq!(query(&[("a", None), ("b", Some("x&y".to_owned()))]), "?b=x%26y");
+        assert_eq!(query(&[("a", None)]), "");
+    }
+
+    #[test]
+    fn a_problem_names_its_places() {
+        let problem = json!({"code": "invalid_field", "detail": "x",
+            "errors": [{"pointer": "/data/id", "detail": "too long"}]});
+        assert_eq!(explain(&problem), "invalid_field: /data/id: too long");
+        assert_eq!(explain(&json!({"code": "starting", "detail": "not yet"})), "starting: not yet");
+    }
+}

@@ -1,0 +1,17 @@
+//! `engraft serve`.
+
+use crate::{app, config::Config};
+
+use super::{Failure, runtime};
+
+/// What `serve` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen; a loopback address [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) address: Option<String>,
+}
+
+pub(super) fn run(config: Config) -> Result<(), Failure> {
+    Ok(runtime()?.block_on(app::serve(config))?)
+}

@@ -1,0 +1,116 @@
+//! Headers, path parts and query parameters that several routes share.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{
+        Path, Query,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::HeaderMap,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    model::{MemoryId, Name, Space, Token},
+    reader::Demand,
+};
+
+use super::{Options, Problem};
+
+/// How long a read with a token waits where `Prefer` does not say.
+const READ_WAIT: Duration = Duration::from_secs(2);
+/// Items of a list where `limit` does not say.
+pub(super) const LIMIT_DEFAULT: usize = 50;
+
+/// `Prefer: wait=N` (RFC 7240), in seconds, capped; `None`: not asked for.
+pub(super) fn wait(headers: &HeaderMap, options: &Options) -> Result<Option<Duration>, Problem> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let wait = preferences.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
+    });
+    let Some(seconds) = wait else { return Ok(None) };
+    let seconds: u64 = seconds
+        .parse()
+        .map_err(|_| Problem::bad_request("`Prefer: wait=N` takes a whole number of seconds"))?;
+    Ok(Some(Duration::from_secs(seconds.min(options.wait_seconds_max))))
+}
+
+/// How fresh a read must be.
+pub(super) fn demand(headers: &HeaderMap, options: &Options) -> Result<Demand, Problem> {
+    let token =
+        headers.get("consistency-token").map(|value| value.to_str().unwrap_or_default().parse::<Token>());
+    let token = token.transpose().map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok(Demand { token, wait: wait(headers, options)?.unwrap_or(READ_WAIT) })
+}
+
+/// The path part of a space.
+pub(super) fn space(path: Result<Path<String>, PathRejection>) -> Result<Space, Problem> {
+    let Path(space) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    Space::new(space).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The path parts of a memory, percent-decoded: `%2F` is a slash inside an id.
+pub(super) fn memory(
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<(Space, MemoryId), Problem> {
+    let Path((space, id)) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let space = Space::new(space).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let id = MemoryId::new(id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok((space, id))
+}
+
+/// The query parameters, unknown ones refused.
+pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    query.map(|Query(value)| value).map_err(|rejection| Problem::bad_request(rejection.body_text()))
+}
+
+/// `?types=A,B`.
+pub(super) fn names(text: Option<&str>) -> Result<Vec<Name>, Problem> {
+    let parts = text.unwrap_or_default().split(',').filter(|part| !part.is_empty());
+    parts.map(|part| Name::new(part).map_err(|error| Problem::bad_request(error.to_string()))).collect()
+}
+
+/// The text form of a list's cursor.
+pub(super) fn cursor_of(id: &MemoryId) -> String {
+    URL_SAFE_NO_PAD.encode(id.as_str())
+}
+
+/// The id that a cursor stands for.
+pub(super) fn cursor(text: Option<&str>) -> Result<Option<MemoryId>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let id = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let id = id.and_then(|id| MemoryId::new(id).ok());
+    id.map(Some).ok_or_else(|| Problem::bad_request("`cursor` is not one that a list has answered with"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preferring(text: &str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            axum::http::HeaderName::from_static("prefer"),
+            text.parse().expect("a value"),
+        )])
+    }
+
+    #[test]
+    fn a_preference_to_wait_is_found_among_others_and_capped() {
+        let options = Options::default();
+        let seconds = |text: &str| wait(&preferring(text), &options).expect("well formed");
+        assert_eq!(seconds("wait=5"), Some(Duration::from_secs(5)));
+        assert_eq!(seconds("respond-async, Wait=\"7\""), Some(Duration::from_secs(7)));
+        assert_eq!(seconds("wait=99999"), Some(Duration::from_secs(60)));
+        assert_eq!(seconds("return=minimal"), None);
+        assert!(wait(&preferring("wait=soon"), &options).is_err());
+    }
+
+    #[test]
+    fn a_cursor_leads_back_to_its_id() {
+        let id = MemoryId::new("a/b ü").expect("an id");
+        assert_eq!(cursor(Some(&cursor_of(&id))).expect("ours"), Some(id));
+        assert!(cursor(Some("…")).is_err());
+    }
+}

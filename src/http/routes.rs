@@ -1,0 +1,43 @@
+//! Which path leads where. One line a route, in the order of the table that clients read.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use super::{
+    Shared, commands, memories,
+    problem::{Problem, Reason},
+    schemas, search, status,
+};
+
+/// The whole surface.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/commands", post(commands::submit))
+        .route("/v1/commands/{position}", get(commands::show))
+        .route("/v1/memories/{space}", get(memories::list))
+        .route("/v1/memories/{space}/{id}", get(memories::show))
+        .route("/v1/memories/{space}/{id}/relations", get(memories::relations))
+        .route("/v1/memories/{space}/{id}/neighbors", get(memories::neighbors))
+        .route("/v1/search", post(search::search))
+        .route("/v1/guarantees", get(status::guarantees))
+        .route("/v1/status", get(status::status))
+        .route("/schemas/{name}", get(schemas::show))
+        .route("/livez", get(status::alive))
+        .route("/readyz", get(status::ready))
+        .route("/healthz", get(status::ready))
+        .fallback(no_route)
+        .method_not_allowed_fallback(other_method)
+        .with_state(shared)
+}
+
+async fn no_route() -> Problem {
+    Problem::new(Reason::NoRoute, "there is no such path")
+}
+
+async fn other_method() -> Problem {
+    Problem::new(Reason::MethodNotAllowed, "this path takes another method; see the `allow` header")
+}

@@ -1,0 +1,217 @@
+//! `POST /v1/search`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    body::Body,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    model::{Code, FieldError, Space, Sparse, memory::f32s_from_bytes},
+    reader::Question,
+    vector::{Condition, Filter},
+};
+
+use super::{
+    Problem, State, body, parameters,
+    views::{HitView, Read},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    space: Space,
+    #[serde(default)]
+    vector: Option<Dense>,
+    #[serde(default)]
+    sparse: Option<SparseParts>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    filter: Option<FilterParts>,
+    #[serde(default)]
+    min_score: Option<f32>,
+    #[serde(default)]
+    include: Vec<Include>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Dense {
+    Numbers(Vec<f32>),
+    Bytes { b64: String },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SparseParts {
+    indices: Vec<u32>,
+    values: Vec<f32>,
+}
+
+/// What hits carry beside the memory itself.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Include {
+    Vectors,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FilterParts {
+    kind: OneOrMany,
+    session: OneOrMany,
+    properties: BTreeMap<String, Value>,
+    any: Option<Value>,
+    not: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(words: OneOrMany) -> Self {
+        match words {
+            OneOrMany::One(word) => vec![word],
+            OneOrMany::Many(words) => words,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Range {
+    gte: Option<f64>,
+    gt: Option<f64>,
+    lte: Option<f64>,
+    lt: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    hits: Vec<HitView>,
+}
+
+/// Searches one space.
+pub(super) async fn search(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let demand = parameters::demand(&headers, &shared.options)?;
+    let bytes = body::read(body, &shared.options).await?;
+    let wanted: Wanted =
+        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
+    let vectors = wanted.include.contains(&Include::Vectors);
+    let limit = shared.limit(wanted.limit)?;
+    let question = wanted.question(limit)?;
+    let _permit = shared.permit(demand)?;
+    let answer = shared.ports.reader.search(&question, demand).await?;
+    let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, vectors)).collect() };
+    Ok(Json(Read { value, provenance: answer.provenance }).into_response())
+}
+
+fn refused(code: Code, pointer: &str, detail: &dyn std::fmt::Display) -> Problem {
+    Problem::refused(code, vec![FieldError::new(code, pointer, detail.to_string())])
+}
+
+impl Wanted {
+    fn question(self, limit: usize) -> Result<Question, Problem> {
+        Ok(Question {
+            space: self.space,
+            vector: self.vector.map(Dense::values).transpose()?,
+            sparse: self.sparse.map(SparseParts::checked).transpose()?,
+            text: self.text,
+            limit,
+            filter: self.filter.unwrap_or_default().checked()?,
+            min_score: self.min_score,
+        })
+    }
+}
+
+impl Dense {
+    fn values(self) -> Result<Arc<[f32]>, Problem> {
+        let bad = |detail: &str| refused(Code::InvalidField, "/vector", &detail);
+        let values: Arc<[f32]> = match self {
+            Self::Numbers(values) => values.into(),
+            Self::Bytes { b64 } => STANDARD
+                .decode(b64)
+                .ok()
+                .and_then(|bytes| f32s_from_bytes(&bytes))
+                .ok_or_else(|| bad("`b64` is base64 of little-endian f32 values, four bytes each"))?,
+        };
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(bad("the vector holds a value that is not a finite f32"))
+        }
+    }
+}
+
+impl SparseParts {
+    fn checked(self) -> Result<Sparse, Problem> {
+        let finite = self.values.iter().all(|value| value.is_finite());
+        let rising = self.indices.is_sorted_by(|a, b| a < b);
+        if !finite || !rising || self.indices.len() != self.values.len() {
+            let detail = "a sparse vector has strictly rising `indices` and as many finite `values`";
+            return Err(refused(Code::InvalidField, "/sparse", &detail));
+        }
+        Ok(Sparse { indices: self.indices.into(), values: self.values.into(), derived: false })
+    }
+}
+
+impl FilterParts {
+    fn checked(self) -> Result<Filter, Problem> {
+        for (name, value) in [("any", &self.any), ("not", &self.not)] {
+            if value.is_some() {
+                let detail = format!("`{name}` in a filter is not available yet");
+                return Err(refused(Code::NotYetAvailable, &format!("/filter/{name}"), &detail));
+            }
+        }
+        let properties = self.properties.into_iter().map(|(name, value)| {
+            let condition = condition(&name, value)?;
+            Ok((name, condition))
+        });
+        Ok(Filter {
+            kinds: self.kind.into(),
+            sessions: self.session.into(),
+            properties: properties.collect::<Result<_, Problem>>()?,
+        })
+    }
+}
+
+fn condition(name: &str, value: Value) -> Result<Condition, Problem> {
+    let pointer = format!("/filter/properties/{name}");
+    match value {
+        Value::Array(values) if values.iter().all(is_scalar) => Ok(Condition::AnyOf(values)),
+        Value::Object(_) => {
+            let range: Range = serde_json::from_value(value)
+                .map_err(|error| refused(Code::InvalidField, &pointer, &error))?;
+            Ok(Condition::Range { gte: range.gte, gt: range.gt, lte: range.lte, lt: range.lt })
+        }
+        scalar if is_scalar(&scalar) => Ok(Condition::AnyOf(vec![scalar])),
+        _ => {
+            let detail = "a condition is a value, a list of values, or a range {gte, gt, lte, lt}";
+            Err(refused(Code::InvalidField, &pointer, &detail))
+        }
+    }
+}
+
+fn is_scalar(value: &Value) -> bool {
+    value.is_string() || value.is_boolean() || value.is_number()
+}

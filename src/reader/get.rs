@@ -1,0 +1,69 @@
+//! Reads by id, and lists: heads and their images.
+
+use crate::{
+    ledger::Head,
+    model::{Declaration, MemoryId, Space},
+};
+
+use super::{Answer, Demand, Error, Provenance, Reader, Scope};
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Live memories in id order.
+    pub memories: Vec<Head>,
+    /// Where the next part begins; `None`: this was the last.
+    pub next: Option<MemoryId>,
+}
+
+impl Reader {
+    /// One live memory. Absent with `pending > 0` means: something that touches it is under way.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer or the demand is not met in time.
+    pub async fn get(
+        &self,
+        space: &Space,
+        id: &MemoryId,
+        demand: Demand,
+    ) -> Result<Answer<Option<Head>>, Error> {
+        let scope = Scope::Memory(space, id);
+        self.meet(demand, scope).await?;
+        // What is pending first: a command that ends in between is then seen twice, never missed.
+        let pending = self.pending(scope).await?.count;
+        let heads = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?;
+        let head = heads.into_iter().next().filter(|head| head.memory.is_some());
+        let provenance = Provenance::current(head.as_ref().map(|head| head.version), pending);
+        Ok(Answer { value: head, provenance })
+    }
+
+    /// Live memories of a space in id order, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer or the demand is not met in time.
+    pub async fn list(
+        &self,
+        space: &Space,
+        after: Option<&MemoryId>,
+        limit: usize,
+        demand: Demand,
+    ) -> Result<Answer<Page>, Error> {
+        self.meet(demand, Scope::Space(space)).await?;
+        let pending = self.pending(Scope::Space(space)).await?.count;
+        let limit = limit.clamp(1, self.options.limit_max);
+        // One more than asked for tells whether there is a next part.
+        let mut memories = self.ports.ledger.list(space, after, limit + 1).await?;
+        let more = memories.len() > limit;
+        memories.truncate(limit);
+        let next = memories.last().filter(|_| more).map(|head| head.id.clone());
+        Ok(Answer { value: Page { memories, next }, provenance: Provenance::current(None, pending) })
+    }
+
+    /// The declaration of a space; `None`: no command ever named it.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn declaration(&self, space: &Space) -> Result<Option<Declaration>, Error> {
+        Ok(self.ports.ledger.declaration(space).await?)
+    }
+}

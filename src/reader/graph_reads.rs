@@ -1,0 +1,77 @@
+//! Walks: relations of a memory, and what lies within some hops.
+
+use std::collections::HashMap;
+
+use crate::{
+    graph::{Edge, Walk},
+    ledger::Head,
+    model::{MemoryId, RelationKey, Space},
+};
+
+use super::{Answer, Demand, Error, Provenance, Reader, Scope};
+
+/// A memory that a walk reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbor {
+    /// The memory.
+    pub head: Head,
+    /// Hops from the start, from 1.
+    pub depth: u32,
+    /// The relation that it was first reached by.
+    pub via: RelationKey,
+}
+
+impl Reader {
+    /// The live relations of a live memory; `None`: there is no such memory.
+    ///
+    /// # Errors
+    /// [`Error`] when a store does not answer or the demand is not met in time.
+    pub async fn relations(
+        &self,
+        space: &Space,
+        id: &MemoryId,
+        walk: &Walk,
+        demand: Demand,
+    ) -> Result<Answer<Option<Vec<Edge>>>, Error> {
+        let start = self.get(space, id, demand).await?;
+        let edges = match &start.value {
+            Some(_) => Some(self.ports.graph.relations(space, id, walk).await?),
+            None => None,
+        };
+        Ok(Answer { value: edges, provenance: start.provenance })
+    }
+
+    /// Live memories within `depth` hops of a live memory, nearest first, at most `limit`; `None`:
+    /// there is no such memory.
+    ///
+    /// # Errors
+    /// [`Error`] when a store does not answer or the demand is not met in time.
+    pub async fn neighbors(
+        &self,
+        space: &Space,
+        id: &MemoryId,
+        walk: &Walk,
+        bounds: (u32, usize),
+        demand: Demand,
+    ) -> Result<Answer<Option<Vec<Neighbor>>>, Error> {
+        self.meet(demand, Scope::Space(space)).await?;
+        let pending = self.pending(Scope::Space(space)).await?.count;
+        let start = self.get(space, id, Demand::default()).await?;
+        let provenance = Provenance { pending, ..start.provenance };
+        if start.value.is_none() {
+            return Ok(Answer { value: None, provenance });
+        }
+        let depth = bounds.0.clamp(1, self.options.depth_max);
+        let limit = bounds.1.clamp(1, self.options.limit_max);
+        let reached = self.ports.graph.neighbors(space, id, walk, depth, limit).await?;
+        let ids: Vec<_> = reached.iter().map(|one| (space.clone(), one.id.clone())).collect();
+        let heads = self.ports.ledger.heads(&ids).await?;
+        let mut heads: HashMap<_, _> = heads.into_iter().map(|head| (head.id.clone(), head)).collect();
+        // The walk and the heads are two reads: a memory that was deleted in between is left out.
+        let neighbors = reached.into_iter().filter_map(|one| {
+            let head = heads.remove(&one.id).filter(|head| head.memory.is_some())?;
+            Some(Neighbor { head, depth: one.depth, via: one.via })
+        });
+        Ok(Answer { value: Some(neighbors.collect()), provenance })
+    }
+}
