@@ -11,7 +11,7 @@ use std::{
 /// Most lines of one file: past it, look for the second concept.
 const LINES_MAX: usize = 500;
 /// Where things are put together: they may name any room.
-const COMPOSE: [&str; 4] = ["app", "cli", "lib", "main"];
+const COMPOSE: [&str; 5] = ["app", "cli", "demo", "lib", "main"];
 /// Modules that are one concrete backend each.
 const BACKENDS: [&str; 8] = [
     "graph::memory",
