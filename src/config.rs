@@ -283,7 +283,6 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::result_large_err, reason = "figment's own error, in its own test jail")]
 mod tests {
     use figment::Jail;
 

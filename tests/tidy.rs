@@ -3,6 +3,14 @@
 //!
 //! It reads text, not syntax: quick, and good enough for sources that `cargo fmt` has laid out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test blocks, prints, asks the environment, and says by panicking that it cannot go on"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -32,7 +32,9 @@ use super::{
 };
 
 /// A transaction's session on the server; empty once it has ended.
-type Session = Arc<Mutex<Option<Box<dyn Transaction>>>>;
+type Session = Arc<OpenTransaction>;
+
+type OpenTransaction = Mutex<Option<Box<dyn Transaction>>>;
 
 /// What one node's ledger shares with its transactions.
 pub(super) struct SimulatedLedger {
@@ -45,7 +47,7 @@ pub(super) struct SimulatedLedger {
 
 /// The open sessions of one node.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<Vec<Weak<Mutex<Option<Box<dyn Transaction>>>>>>);
+pub(super) struct Sessions(Mutex<Vec<Weak<OpenTransaction>>>);
 
 impl Sessions {
     fn open(&self, session: &Session) {

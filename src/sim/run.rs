@@ -155,7 +155,6 @@ fn producer(servers: &Servers, number: u64) -> Producer {
         random: Random::from_seed(servers.seed, Stream::Producer as u64 + number),
         shape: Arc::clone(&servers.shape),
         log: Arc::clone(&servers.log),
-        network: Arc::clone(&servers.network),
         monitor: Arc::clone(&servers.monitor),
         clock: Arc::clone(&servers.clock),
     }

@@ -20,7 +20,6 @@ use super::{
     clock::SimulatedClock,
     log::SharedLog,
     monitor::Monitor,
-    network::Network,
     shape::Shape,
     stores::{REFUSED_BY_GRAPH, REFUSED_BY_VECTOR},
 };
@@ -87,8 +86,6 @@ pub(super) struct Producer {
     pub(super) shape: Arc<Shape>,
     /// Where it appends.
     pub(super) log: Arc<SharedLog>,
-    /// How its appends travel.
-    pub(super) network: Arc<Network>,
     /// What it learns from outcomes, and what it was told.
     pub(super) monitor: Arc<Monitor>,
     /// Its watch.
