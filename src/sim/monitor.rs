@@ -175,11 +175,6 @@ fn is_edge(from: State, to: State) -> bool {
 }
 
 impl Monitor {
-    /// Something that must not be.
-    pub(super) fn violate(&self, invariant: Invariant, sentence: String) {
-        self.0.lock().violate(invariant, sentence);
-    }
-
     /// Everything found so far.
     pub(super) fn violations(&self) -> Vec<Violation> {
         self.0.lock().violations.clone()
