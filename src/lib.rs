@@ -42,9 +42,12 @@ pub mod sim;
 pub mod telemetry;
 
 pub mod bench;
-pub mod cli;
-pub mod demo;
 pub mod http;
 
-pub mod app;
 pub mod config;
+
+pub mod app;
+
+pub mod demo;
+
+pub mod cli;

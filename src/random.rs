@@ -40,14 +40,14 @@ impl Random {
     #[must_use]
     pub fn nonce(&self) -> u128 {
         let mut generator = self.0.lock();
-        (u128::from(generator.next_u64()) << 64 | u128::from(generator.next_u64())).max(1)
+        ((u128::from(generator.next_u64()) << 64) | u128::from(generator.next_u64())).max(1)
     }
 
     /// A number in `0..bound`; 0 when `bound` is 0.
     #[must_use]
     pub fn below(&self, bound: u64) -> u64 {
         // Multiply-shift: its bias is below 2^-32 for every bound used here, and it draws once.
-        (u128::from(self.next_u64()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number in `0.0..1.0`.

@@ -1,5 +1,13 @@
 //! The command line, by running the program.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test blocks, prints, asks the environment, and says by panicking that it cannot go on"
+)]
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Output, Stdio},

@@ -4,6 +4,11 @@
 //! Every test makes topics of its own.
 
 #![cfg(feature = "kafka")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
 #![expect(clippy::disallowed_methods, reason = "tests are told by the environment where the servers are")]
 
 use std::{

@@ -3,6 +3,14 @@
 //!
 //! It reads text, not syntax: quick, and good enough for sources that `cargo fmt` has laid out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test blocks, prints, asks the environment, and says by panicking that it cannot go on"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,7 +19,7 @@ use std::{
 /// Most lines of one file: past it, look for the second concept.
 const LINES_MAX: usize = 500;
 /// Where things are put together: they may name any room.
-const COMPOSE: [&str; 4] = ["app", "cli", "lib", "main"];
+const COMPOSE: [&str; 5] = ["app", "cli", "demo", "lib", "main"];
 /// Modules that are one concrete backend each.
 const BACKENDS: [&str; 8] = [
     "graph::memory",

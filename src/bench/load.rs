@@ -23,6 +23,7 @@ pub(super) fn declaration(dimension: usize, text: bool) -> NewRecord {
 }
 
 /// A unit vector, by chance.
+#[expect(clippy::cast_possible_truncation, reason = "chance loses nothing in a shorter float")]
 pub(super) fn vector(random: &Random, dimension: usize) -> Vec<f32> {
     let raw: Vec<f32> = (0..dimension).map(|_| (random.unit() - 0.5) as f32).collect();
     let norm = raw.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);

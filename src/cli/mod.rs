@@ -129,9 +129,14 @@ impl Cli {
         config::load(self.config.as_deref(), &flags).map_err(|error| Failure::usage(error.to_string()))
     }
 
-    /// Only the server's own log is worth reading when nothing is wrong.
+    /// Only the server's own log is worth reading when nothing is wrong; a simulation's tells of faults
+    /// that were asked for.
     fn quiet_by_default(&self) -> Option<&str> {
-        (!matches!(self.command, Command::Serve(_))).then_some("warn")
+        match self.command {
+            Command::Serve(_) => None,
+            Command::Sim(_) => Some("off"),
+            _ => Some("warn"),
+        }
     }
 }
 

@@ -166,7 +166,13 @@ fn kill(stage: &mut Stage, folder: &Path, server: Server) -> Result<(), Failure>
     let half_done = cli::block_on(crash::look(&server::data(folder)))??;
     let crash::HalfDone { running, pending, points_without_head, example } = half_done;
     stage.show(&format!("{running} commands are running, {pending} have not started"))?;
-    stage.show(&format!("{points_without_head} memories are in the vector store, and not in the ledger"))?;
+    if points_without_head == 0 {
+        stage.show("the vector store had them in memory alone: what it had taken went with the process")?;
+    } else {
+        stage.show(&format!(
+            "{points_without_head} memories are in the vector store, and not in the ledger"
+        ))?;
+    }
     if let Some(example) = example {
         stage.show(&format!("one of them: `{example}`; no search would show it, since it has no head"))?;
     }

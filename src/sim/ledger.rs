@@ -25,13 +25,16 @@ use crate::{
 
 use super::{
     boundary::{Action, Boundary},
+    commit::Server,
     faults::Fault,
     monitor::{Effect, Monitor, Watched},
     network::{Link, Loss, Outage, Route, Work},
 };
 
 /// A transaction's session on the server; empty once it has ended.
-type Session = Arc<Mutex<Option<Box<dyn Transaction>>>>;
+type Session = Arc<OpenTransaction>;
+
+type OpenTransaction = Mutex<Option<Box<dyn Transaction>>>;
 
 /// What one node's ledger shares with its transactions.
 pub(super) struct SimulatedLedger {
@@ -44,7 +47,7 @@ pub(super) struct SimulatedLedger {
 
 /// The open sessions of one node.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<Vec<Weak<Mutex<Option<Box<dyn Transaction>>>>>>);
+pub(super) struct Sessions(Mutex<Vec<Weak<OpenTransaction>>>);
 
 impl Sessions {
     fn open(&self, session: &Session) {
@@ -483,42 +486,6 @@ impl Transaction for SimulatedTransaction {
                     return Err(lost());
                 }
             }
-        }
-        answer
-    }
-}
-
-/// What a transaction did, in short: `+` a row, `>` a move, `w` the watermark.
-fn summary(effects: &[Effect]) -> String {
-    let one = |effect: &Effect| match effect {
-        Effect::Inserted(offset, row) => format!("+{offset} {}", row.state.as_str()),
-        Effect::Moved(offset, _, to) => format!(">{offset} {}", to.as_str()),
-        Effect::Watermark(watermark) => format!("w{watermark}"),
-    };
-    effects.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// The server's part of a commit.
-struct Server {
-    inner: Mutex<Option<Box<dyn Transaction>>>,
-    effects: Vec<Effect>,
-    monitor: Arc<Monitor>,
-    partition: PartitionId,
-    ledger: Arc<dyn Ledger>,
-    link: Link,
-}
-
-impl Server {
-    async fn commit(&self) -> Result<(), Error> {
-        // A second COMMIT of one transaction finds nothing to do.
-        let Some(inner) = self.inner.lock().take() else { return Ok(()) };
-        let answer = inner.commit().await;
-        if answer.is_ok() {
-            let mut effects = self.effects.clone();
-            let row = self.ledger.partition(self.partition).await?;
-            effects.push(Effect::Watermark(row.watermark));
-            self.link.event(format_args!("ledger: committed on {}: {}", self.partition, summary(&effects)));
-            self.monitor.committed(self.partition, effects);
         }
         answer
     }

@@ -20,6 +20,7 @@ mod campaign;
 mod check;
 mod clock;
 mod cluster;
+mod commit;
 mod faults;
 mod fold;
 mod ledger;

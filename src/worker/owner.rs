@@ -93,7 +93,7 @@ impl Owner {
     /// A nonce of a new tenure: a transaction that an earlier tenure of this very process left behind
     /// must not pass for one of ours.
     pub(super) fn nonce(&self) -> u128 {
-        u128::from(self.process) << 64 | u128::from(self.ports.random.next_u64())
+        (u128::from(self.process) << 64) | u128::from(self.ports.random.next_u64())
     }
 
     pub(super) fn backoff(&self) -> Backoff {

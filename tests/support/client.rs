@@ -22,6 +22,8 @@ use serde_json::Value;
 use super::load::{Load, SPACES};
 
 /// How long to wait before sending again what was not answered.
+/// How often an outcome is asked for before it counts as missing.
+const OUTCOME_TRIES: u32 = 200;
 const RETRY: Duration = Duration::from_millis(10);
 /// How long an answer may take: longer than a server that stalls at a failpoint lives.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -127,8 +129,19 @@ impl Client {
 
     /// The outcome of an acknowledged command, waiting for it.
     pub(crate) fn outcome(&self, position: Position) -> Option<Outcome> {
-        let (_, body) = self.get(&format!("/v1/commands/{position}"))?;
-        serde_json::from_value(body["outcome"].clone()).ok()
+        let mut last = None;
+        for _ in 0..OUTCOME_TRIES {
+            last = self.get(&format!("/v1/commands/{position}"));
+            if let Some((_, body)) = &last
+                && body["outcome"].is_object()
+            {
+                let outcome = serde_json::from_value(body["outcome"].clone());
+                return Some(outcome.expect("the outcome of the contract"));
+            }
+            thread::sleep(RETRY);
+        }
+        println!("{position} has no outcome: {last:?}");
+        None
     }
 
     /// The outcomes of all these, as far as there are any.

@@ -24,6 +24,8 @@ pub struct Findings {
     pub doubled: Vec<String>,
     /// An outcome, or a record, that is not what the commands add up to.
     pub wrong: Vec<String>,
+    /// Commands that were set aside because their workers kept dying: answered, undone, not lost.
+    pub set_aside: Vec<String>,
     /// Sent, and never acknowledged: the client gave up, and nothing can be said.
     pub unresolved: Vec<String>,
 }
@@ -71,6 +73,11 @@ pub fn check(
     for (position, (command, ended)) in effects {
         let id = &command.id;
         if ended == (Verdict::Failed, Code::IdReused) {
+            continue;
+        }
+        if ended.1 == Code::Poison {
+            // Its workers died three times while running it alone. Set aside it has no effect, and says so.
+            findings.set_aside.push(format!("{id} at {position}"));
             continue;
         }
         let predicted = states.entry(command.space.clone()).or_default().apply(command);

@@ -66,8 +66,11 @@ struct Writer {
     /// Where the images of sagas are that have not ended: what a finish would otherwise read back, row
     /// by row. A saga that is missing here is looked up; one that was rolled back is numbered anew
     /// before it can be asked for.
-    written: HashMap<(PartitionId, u64), (i64, Vec<(bool, Key)>)>,
+    written: HashMap<(PartitionId, u64), Images>,
 }
+
+/// The number of a saga's first image, and its writes in order: whether each has an image, and its key.
+type Images = (i64, Vec<(bool, Key)>);
 
 /// Most sagas whose images' numbers are remembered: some 5 MB.
 const WRITTEN_MAX: usize = 50_000;

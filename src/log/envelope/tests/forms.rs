@@ -1,3 +1,5 @@
+//! The three wire forms: told apart, decoded alike, encoded and decoded back.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};

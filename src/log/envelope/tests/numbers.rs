@@ -1,3 +1,5 @@
+//! Numbers keep their meaning, or are refused: floats, integers beyond 2^53, infinities.
+
 use super::super::{canonical, json};
 
 fn canonical(text: &str) -> Result<String, String> {

@@ -1,3 +1,5 @@
+//! Body hashes and derived ids that may never change.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is refused: each problem with its own code and pointer.
+
 use bytes::Bytes;
 use serde_json::json;
 

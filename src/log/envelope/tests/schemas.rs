@@ -1,3 +1,5 @@
+//! The schema files are current, and agree with the decoder.
+
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};

@@ -28,7 +28,7 @@ fn an_item_may_use_what_an_earlier_item_put() {
     given()
         .memory("a")
         .when(batch(wrong_order))
-        .is_refused(Code::EndpointMissing, &["/data/items/0/data/target"]);
+        .refused(Code::EndpointMissing, &["/data/items/0/data/target"]);
 }
 
 #[test]
@@ -58,14 +58,18 @@ fn the_answer_is_the_net_effect_against_the_head() {
     for (space, items, answer, write) in table {
         space.when(batch(items)).runs(&[answer], &[write]);
     }
-    there.when(batch([low(), high()])).is_done(&["a unchanged 1.4"]);
+    there.when(batch([low(), high()])).ends_at_once(&["a unchanged 1.4"]);
 }
 
 #[test]
 fn what_was_absent_and_is_absent_again_is_not_written() {
-    given().when(batch([put("a"), touch("a"), delete("a")])).is_done(&["a unchanged"]).touches(&[]);
+    given().when(batch([put("a"), touch("a"), delete("a")])).ends_at_once(&["a unchanged"]).touches(&[]);
     let items = [put("b"), relate("a-CAUSES->b", |_| {}), delete("b")];
-    given().memory("a").when(batch(items)).is_done(&["b unchanged", "a-CAUSES->b unchanged"]).counts(&[]);
+    given()
+        .memory("a")
+        .when(batch(items))
+        .ends_at_once(&["b unchanged", "a-CAUSES->b unchanged"])
+        .counts(&[]);
 }
 
 #[test]
@@ -122,11 +126,11 @@ fn preconditions_are_judged_after_the_items_before_them() {
     let careful = || put_with("a", |put| put.if_absent = true);
     let there = given().memory("a");
     there.when(batch([delete("a"), careful()])).runs(&["a replaced 1.400"], &["+a"]);
-    given().when(batch([put("a"), careful()])).is_refused(Code::IfAbsent, &["/data/items/1/data/if_absent"]);
+    given().when(batch([put("a"), careful()])).refused(Code::IfAbsent, &["/data/items/1/data/if_absent"]);
     there.when(batch([touch("a"), delete_at("a", old())])).runs(&["a deleted 1.400"], &["-a"]);
     there
         .when(batch([put("a"), delete_at("a", old())]))
-        .is_refused(Code::IfVersion, &["/data/items/1/data/if_version"]);
+        .refused(Code::IfVersion, &["/data/items/1/data/if_version"]);
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn the_first_item_that_cannot_be_done_undoes_the_batch_and_is_named() {
         (decay(DecayScope::Memory(id("a")), |_| {}), Code::InvalidField, "/data/items/1/type"),
     ];
     for (item, code, pointer) in table {
-        given().memory("a").when(batch([put("a"), item, touch("x")])).is_refused(code, &[pointer]);
+        given().memory("a").when(batch([put("a"), item, touch("x")])).refused(code, &[pointer]);
     }
 }
 

@@ -47,7 +47,7 @@ fn a_put_of_equal_content_is_still_a_new_version() {
 #[test]
 fn if_absent_refuses_a_memory_that_is_there() {
     let careful = || put_with("a", |put| put.if_absent = true);
-    given().memory("a").when(careful()).is_refused(Code::IfAbsent, &["/data/if_absent"]);
+    given().memory("a").when(careful()).refused(Code::IfAbsent, &["/data/if_absent"]);
     given().tombstone("a").when(careful()).runs(&["a created 1.400"], &["+a"]);
     given().when(careful()).runs(&["a created 1.400"], &["+a"]);
 }
@@ -57,13 +57,13 @@ fn if_version_refuses_any_other_version_and_absence() {
     let put_at = |version| put_with("a", |put| put.if_version = Some(version));
     let there = given().memory("a");
     there.when(put_at(old())).runs(&["a replaced 1.400"], &["+a"]);
-    there.when(put_at(new())).is_refused(Code::IfVersion, &["/data/if_version"]);
-    given().when(put_at(old())).is_refused(Code::IfVersion, &["/data/if_version"]);
-    given().tombstone("a").when(put_at(old())).is_refused(Code::IfVersion, &["/data/if_version"]);
+    there.when(put_at(new())).refused(Code::IfVersion, &["/data/if_version"]);
+    given().when(put_at(old())).refused(Code::IfVersion, &["/data/if_version"]);
+    given().tombstone("a").when(put_at(old())).refused(Code::IfVersion, &["/data/if_version"]);
 
     there.when(delete_at("a", old())).runs(&["a deleted 1.400"], &["-a"]);
-    there.when(delete_at("a", new())).is_refused(Code::IfVersion, &["/data/if_version"]);
-    given().when(delete_at("a", old())).is_refused(Code::IfVersion, &["/data/if_version"]);
+    there.when(delete_at("a", new())).refused(Code::IfVersion, &["/data/if_version"]);
+    given().when(delete_at("a", old())).refused(Code::IfVersion, &["/data/if_version"]);
 
     let patch_at = |version| {
         patch("a", |patch| {
@@ -72,8 +72,8 @@ fn if_version_refuses_any_other_version_and_absence() {
         })
     };
     there.when(patch_at(old())).runs(&["a patched 1.400"], &["+a"]);
-    there.when(patch_at(new())).is_refused(Code::IfVersion, &["/data/if_version"]);
-    given().when(patch_at(old())).is_refused(Code::NotFound, &["/data/id"]);
+    there.when(patch_at(new())).refused(Code::IfVersion, &["/data/if_version"]);
+    given().when(patch_at(old())).refused(Code::NotFound, &["/data/id"]);
 }
 
 #[test]
@@ -117,19 +117,19 @@ fn a_patch_of_null_brings_back_each_default() {
 
 #[test]
 fn a_patch_that_changes_nothing_is_no_new_version() {
-    given().memory("a").when(patch("a", |_| {})).is_done(&["a unchanged 1.4"]);
+    given().memory("a").when(patch("a", |_| {})).ends_at_once(&["a unchanged 1.4"]);
     let same = patch("a", |patch| {
         patch.content = Patch::Set("old".to_owned());
         patch.properties = Patch::Set(properties(json!({"topic": "tea", "gone": null})));
     });
-    given().memory("a").when(same).is_done(&["a unchanged 1.4"]);
+    given().memory("a").when(same).ends_at_once(&["a unchanged 1.4"]);
 }
 
 #[test]
 fn a_patch_or_touch_of_what_is_absent_is_not_found() {
     for space in [given(), given().tombstone("a")] {
-        space.when(patch("a", |_| {})).is_refused(Code::NotFound, &["/data/id"]);
-        space.when(touch("a")).is_refused(Code::NotFound, &["/data/id"]);
+        space.when(patch("a", |_| {})).refused(Code::NotFound, &["/data/id"]);
+        space.when(touch("a")).refused(Code::NotFound, &["/data/id"]);
     }
 }
 
@@ -140,14 +140,14 @@ fn a_merge_cannot_grow_a_memory_beyond_what_a_put_may_bring() {
     small.limits.record_bytes_max = 64;
     let add = |value| patch("a", |patch| patch.properties = Patch::Set(properties(value)));
     small.when(add(json!({"b": 1}))).runs(&["a patched 1.400"], &["+a"]);
-    small.when(add(json!({"b": 1, "c": 2}))).is_refused(Code::TooLarge, &["/data/properties"]);
+    small.when(add(json!({"b": 1, "c": 2}))).refused(Code::TooLarge, &["/data/properties"]);
     small.when(add(json!({"b": 1, "c": 2, "topic": null}))).runs(&["a patched 1.400"], &["+a"]);
-    small.when(add(json!({"b": "x".repeat(64)}))).is_refused(Code::TooLarge, &["/data/properties"]);
+    small.when(add(json!({"b": "x".repeat(64)}))).refused(Code::TooLarge, &["/data/properties"]);
 }
 
 #[test]
 fn a_touch_sets_the_last_access_and_nothing_else() {
-    given().memory("a").when(touch("a")).is_done(&["a unchanged 1.4"]).touches(&["a"]);
+    given().memory("a").when(touch("a")).ends_at_once(&["a unchanged 1.4"]).touches(&["a"]);
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn a_delete_takes_every_relation_of_the_memory_with_it() {
 
 #[test]
 fn deleting_what_is_absent_is_done_at_no_version() {
-    given().when(delete("a")).is_done(&["a unchanged"]).counts(&[]);
-    given().tombstone("a").when(delete("a")).is_done(&["a unchanged"]);
+    given().when(delete("a")).ends_at_once(&["a unchanged"]).counts(&[]);
+    given().tombstone("a").when(delete("a")).ends_at_once(&["a unchanged"]);
 }
 
 #[test]
@@ -198,13 +198,13 @@ fn a_supersede_replaces_what_is_there_under_the_new_names() {
 
 #[test]
 fn a_supersede_needs_the_old_memory_another_id_and_the_preconditions_of_the_new_one() {
-    given().when(supersede("a", put_of("b", |_| {}))).is_refused(Code::NotFound, &["/data/id"]);
+    given().when(supersede("a", put_of("b", |_| {}))).refused(Code::NotFound, &["/data/id"]);
     let there = given().memory("a").memory("b");
-    there.when(supersede("a", put_of("a", |_| {}))).is_refused(Code::SameEnds, &["/data/by/id"]);
+    there.when(supersede("a", put_of("a", |_| {}))).refused(Code::SameEnds, &["/data/by/id"]);
     let careful = put_of("b", |put| put.if_absent = true);
-    there.when(supersede("a", careful)).is_refused(Code::IfAbsent, &["/data/by/if_absent"]);
+    there.when(supersede("a", careful)).refused(Code::IfAbsent, &["/data/by/if_absent"]);
     let stale = put_of("b", |put| put.if_version = Some(new()));
-    there.when(supersede("a", stale)).is_refused(Code::IfVersion, &["/data/by/if_version"]);
+    there.when(supersede("a", stale)).refused(Code::IfVersion, &["/data/by/if_version"]);
 }
 
 #[test]

@@ -42,9 +42,9 @@ fn a_relation_is_refused_for_every_end_that_is_missing() {
         (given(), &["/data/source", "/data/target"]),
     ];
     for (space, pointers) in table {
-        space.when(relate("a-CAUSES->b", |_| {})).is_refused(Code::EndpointMissing, pointers);
+        space.when(relate("a-CAUSES->b", |_| {})).refused(Code::EndpointMissing, pointers);
         let command = strengthen("a-CAUSES->b", 0.1, OnMissing::Refuse);
-        space.when(command).is_refused(Code::EndpointMissing, pointers);
+        space.when(command).refused(Code::EndpointMissing, pointers);
     }
 }
 
@@ -92,8 +92,8 @@ fn a_strengthen_makes_a_relation_that_is_absent_at_a_tenth() {
 fn deleting_a_relation_leaves_a_tombstone_and_deleting_none_changes_nothing() {
     let space = ends().relation("a-CAUSES->b", 1.0);
     space.when(unrelate("a-CAUSES->b")).runs(&["a-CAUSES->b deleted 1.400"], &["-a-CAUSES->b"]);
-    ends().when(unrelate("a-CAUSES->b")).is_done(&["a-CAUSES->b unchanged"]);
-    given().when(unrelate("a-CAUSES->b")).is_done(&["a-CAUSES->b unchanged"]);
+    ends().when(unrelate("a-CAUSES->b")).ends_at_once(&["a-CAUSES->b unchanged"]);
+    given().when(unrelate("a-CAUSES->b")).ends_at_once(&["a-CAUSES->b unchanged"]);
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn an_invalidate_ends_the_validity_and_keeps_the_relation() {
     let then = space.when(invalidate("a-CAUSES->b", Some(BEFORE)));
     assert_eq!(then.edge("a-CAUSES->b").valid_until, Some(BEFORE));
     let ended = ends().relation_with("a-CAUSES->b", |state| state.valid_until = Some(NOW));
-    ended.when(invalidate("a-CAUSES->b", None)).is_done(&["a-CAUSES->b unchanged 1.4"]);
-    ends().when(invalidate("a-CAUSES->b", None)).is_refused(Code::NotFound, &["/data"]);
+    ended.when(invalidate("a-CAUSES->b", None)).ends_at_once(&["a-CAUSES->b unchanged 1.4"]);
+    ends().when(invalidate("a-CAUSES->b", None)).refused(Code::NotFound, &["/data"]);
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn a_decay_weakens_what_was_not_used_for_so_long_and_prunes_the_weakest() {
     assert!((weaker.weight - 0.495).abs() < 1e-12);
     assert_eq!(weaker.used_at, days_ago(31), "weakening is no use");
     let nothing = space.when(of_a(|decay| decay.older_than_days = u32::MAX));
-    nothing.is_done(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
+    nothing.ends_at_once(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
     let kept = space.when(of_a(|decay| (decay.rate, decay.prune_below) = (0.0, 0.0)));
-    kept.is_done(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
-    given().when(of_a(|_| {})).is_done(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
+    kept.ends_at_once(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
+    given().when(of_a(|_| {})).ends_at_once(&[]).counts(&[("decayed", 0), ("pruned", 0)]);
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl Then {
 
     /// There is nothing for any store, and this is its answer.
     #[track_caller]
-    pub(super) fn is_done(self, answers: &[&str]) -> Self {
+    pub(super) fn ends_at_once(self, answers: &[&str]) -> Self {
         let Decision::Done(plan, ending) = &self.decision else { panic!("{:#?}", self.decision) };
         assert_eq!(describe(ending), answers, "the answer");
         assert!(written(plan).is_empty(), "nothing is written");
@@ -288,7 +288,7 @@ impl Then {
 
     /// It is refused with this code, everywhere that is named.
     #[track_caller]
-    pub(super) fn is_refused(self, code: Code, pointers: &[&str]) {
+    pub(super) fn refused(self, code: Code, pointers: &[&str]) {
         let Decision::Refuse(ending) = &self.decision else { panic!("{:#?}", self.decision) };
         assert_eq!((ending.verdict, ending.code), (Verdict::Failed, code));
         let told: Vec<&str> = ending.errors.iter().map(|error| error.pointer.as_str()).collect();
