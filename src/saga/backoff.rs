@@ -21,10 +21,13 @@ impl Backoff {
         Self { min, max, ceiling: min, random }
     }
 
-    /// Waits between half and the whole of the present ceiling, then doubles it.
+    /// Waits between half and the whole of the present ceiling, in whole milliseconds, then doubles it.
+    ///
+    /// Whole ones, because that is what timers count: a fraction would be rounded by where the clock
+    /// happened to start, and a simulated run would not repeat.
     pub async fn wait(&mut self) {
-        let half = self.ceiling / 2;
-        let pause = half + half.mul_f64(self.random.unit());
+        let half = u64::try_from(self.ceiling.as_millis() / 2).unwrap_or(u64::MAX / 2);
+        let pause = Duration::from_millis(half + self.random.below(half + 1));
         self.ceiling = (self.ceiling * 2).min(self.max);
         tokio::time::sleep(pause).await;
     }

@@ -15,6 +15,7 @@
 //! It cannot find wrong beliefs about real stores, bugs of drivers, or races of memory.
 
 mod boundary;
+#[cfg(feature = "bugs")]
 pub mod bugs;
 mod campaign;
 mod check;

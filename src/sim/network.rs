@@ -221,7 +221,7 @@ impl Network {
     /// Takes as long as a call takes.
     pub(super) async fn latency(&self) {
         let micros = self.latency.below(3_000) + if self.latency.chance(0.02) { 40_000 } else { 0 };
-        tokio::time::sleep(Duration::from_micros(micros)).await;
+        tokio::time::sleep(Duration::from_millis(micros.div_ceil(1000))).await;
     }
 
     /// How long a caller waits before it gives up.
