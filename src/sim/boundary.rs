@@ -83,6 +83,29 @@ impl Action {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Kill, Self::Zombie, Self::Repeat, Self::Unknown];
 
+    /// Whether it means anything there. A transaction commits once, whoever asks again, and a record
+    /// is handed out once by a reader: neither can be repeated.
+    #[must_use]
+    pub const fn applies(self, boundary: Boundary) -> bool {
+        use Boundary::{
+            BeginSent, Compensating, DecideSent, Fetched, FinishSent, Pending, Running, UndoFinishSent,
+            Unpublished,
+        };
+        let once = matches!(
+            boundary,
+            Fetched
+                | BeginSent
+                | Pending
+                | Running
+                | FinishSent
+                | Unpublished
+                | DecideSent
+                | Compensating
+                | UndoFinishSent
+        );
+        !(once && matches!(self, Self::Repeat))
+    }
+
     /// The name that reports use.
     #[must_use]
     pub const fn name(self) -> &'static str {

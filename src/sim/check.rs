@@ -277,8 +277,12 @@ impl Checker<'_> {
             let head = space.and_then(|space| space.memories.get(&stored.id));
             if let (Some(point), Some(head)) = (expected.as_mut().filter(|point| point.state.is_none()), head)
             {
-                // A recovery of the store writes heads: a tombstone may come with a later version.
-                point.versions.extend(&head.versions);
+                // A recovery of the store writes heads as they are then: a dead point may have been told
+                // of a later version, up to the head's own.
+                let (first, last) = (point.versions.first().copied(), head.versions.last().copied());
+                if first <= Some(stored.version) && Some(stored.version) <= last {
+                    point.versions.insert(stored.version);
+                }
             }
             let shown = stored.point.as_ref();
             // Compared as the store keeps it: whether a sparse vector was derived is not kept.

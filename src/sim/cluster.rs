@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    boundary::Action,
     clock::SimulatedClock,
     faults::Fault,
     ledger::{Sessions, SimulatedLedger},
@@ -70,6 +71,8 @@ pub(super) struct Cluster {
     fate: mpsc::Sender<Fate>,
 }
 
+/// How often something may befall a node by itself.
+const HARASS_MS: u64 = 20;
 /// Fates that can wait to be looked at: more than nodes that can die between two looks.
 const FATES_MAX: usize = 64;
 
@@ -210,7 +213,10 @@ impl Cluster {
     pub(super) async fn harass(self: Arc<Self>) {
         let faults = &self.servers.network.faults;
         while faults.is_active() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(HARASS_MS)).await;
+            for action in self.servers.network.take_blows() {
+                self.pick(Fault::Kill, if action == Action::Kill { Node::kill } else { Node::pause });
+            }
             if faults.fires(Fault::Kill) {
                 self.pick(Fault::Kill, Node::kill);
             }

@@ -115,11 +115,11 @@ faults! {
     /// Dead letters are sent, and the answer lost.
     LetterLostReply = "letter-lost-reply" / 0.2,
     /// A node is killed.
-    Kill = "kill" / 0.03,
+    Kill = "kill" / 0.012,
     /// A node is killed at a crash boundary.
     KillAtBoundary = "kill-at-boundary" / 0.012,
     /// A node is paused until others have taken over, and goes on as a zombie.
-    Pause = "pause" / 0.03,
+    Pause = "pause" / 0.015,
     /// A node is paused at a crash boundary.
     PauseAtBoundary = "pause-at-boundary" / 0.012,
     /// The wall clock jumps.
@@ -157,6 +157,16 @@ impl Faults {
             })
             .collect();
         Self::with_rates(seed, rates)
+    }
+
+    /// These never happen in this run.
+    pub(super) fn without(mut self, faults: &[Fault]) -> Self {
+        for fault in faults {
+            if let Some(rate) = self.rates.get_mut(fault.index()) {
+                *rate = 0.0;
+            }
+        }
+        self
     }
 
     /// No faults.

@@ -110,11 +110,14 @@ impl SharedLog {
             return lost();
         }
         let answer = append();
-        let repeat = self.network.boundaries.pass(Boundary::Appended);
-        if faults.fires(Fault::AppendDouble) || repeat == Some(Action::Repeat) {
+        let struck = self.network.boundaries.pass(Boundary::Appended);
+        if let Some(action @ (Action::Kill | Action::Zombie)) = struck {
+            self.network.blow(action);
+        }
+        if faults.fires(Fault::AppendDouble) || struck == Some(Action::Repeat) {
             drop(append());
         }
-        if faults.fires(Fault::AppendLostReply) || repeat == Some(Action::Unknown) {
+        if faults.fires(Fault::AppendLostReply) || struck == Some(Action::Unknown) {
             self.network.give_up().await;
             return lost();
         }
@@ -422,6 +425,7 @@ impl OutcomeSink for SimulatedLog {
         }
         match self.link.pass(Boundary::Unmarked).await {
             Some(Action::Unknown) => lost(),
+            Some(Action::Repeat) => self.shared.inner.publish(partition, taken).await,
             _ => Ok(()),
         }
     }

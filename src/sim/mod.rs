@@ -69,11 +69,11 @@ impl Default for Options {
 
 impl Options {
     /// The shape of a run.
-    fn shape(&self, random: &Random, kinds: usize) -> shape::Shape {
+    fn shape(&self, random: &Random, shares: &[u64]) -> shape::Shape {
         if let Some(script) = &self.script {
             return shape::Shape::scripted(script.clone(), self.graph.unwrap_or(false));
         }
-        let mut shape = shape::Shape::draw(random, kinds);
+        let mut shape = shape::Shape::draw(random, shares);
         shape.graph = self.graph.unwrap_or(shape.graph);
         shape
     }

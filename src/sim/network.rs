@@ -19,6 +19,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{random::Random, tasks::Tasks};
@@ -171,12 +172,22 @@ pub(super) struct Network {
     /// Server work, which no node's death ends.
     tasks: Tasks,
     in_flight: Arc<AtomicU64>,
+    /// Blows at a boundary that no node passes: they fall on whichever node there is.
+    blows: Mutex<Vec<Action>>,
 }
 
 impl Network {
     /// A network without traffic.
     pub(super) fn new(faults: Faults, boundaries: Boundaries, trace: Trace, latency: Random) -> Self {
-        Self { faults, boundaries, trace, latency, tasks: Tasks::new(), in_flight: Arc::default() }
+        Self {
+            faults,
+            boundaries,
+            trace,
+            latency,
+            tasks: Tasks::new(),
+            in_flight: Arc::default(),
+            blows: Mutex::default(),
+        }
     }
 
     /// Runs server work that survives whoever asked for it.
@@ -190,6 +201,16 @@ impl Network {
             work.await;
             in_flight.fetch_sub(1, Ordering::Relaxed);
         }));
+    }
+
+    /// Asks for a blow on any node.
+    pub(super) fn blow(&self, action: Action) {
+        self.blows.lock().push(action);
+    }
+
+    /// The blows that were asked for.
+    pub(super) fn take_blows(&self) -> Vec<Action> {
+        std::mem::take(&mut *self.blows.lock())
     }
 
     /// How much server work is on its way.
@@ -309,7 +330,7 @@ impl Link {
             network.spawn(later(faults.between(fault, 0, 20_000), &work));
         }
         if struck == Some(Action::Repeat) {
-            network.spawn(later(1_500, &work));
+            self.again(&work);
         }
         let answer = answered.await;
         if struck == Some(Action::Unknown) || fires(route.lost_reply).is_some() {
@@ -318,6 +339,11 @@ impl Link {
         }
         self.node.gate().await;
         answer.map_err(|_| Loss::Unknown)
+    }
+
+    /// Has server work done once more, when its caller has long gone on.
+    pub(super) fn again<T: Send + 'static>(&self, work: &Work<T>) {
+        self.network.spawn(later(1_500, work));
     }
 
     async fn lose<T>(&self, loss: Loss) -> Result<T, Loss> {

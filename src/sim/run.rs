@@ -119,8 +119,11 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
 
 fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     let stream = |stream: Stream| Random::from_seed(seed, stream as u64);
-    let shape = options.shape(&stream(Stream::Shape), Kind::ALL.len());
+    let shape = options.shape(&stream(Stream::Shape), Kind::SHARES);
     let faults = if options.faults { Faults::draw(seed, &stream(Stream::Swarm)) } else { Faults::none(seed) };
+    // What is embedded dies with its process: nothing of it is done once the process is gone.
+    let in_process = [Fault::LedgerLateCommit, Fault::VectorLate, Fault::VectorDouble];
+    let faults = if shape.embedded { faults.without(&in_process) } else { faults };
     let trace = Trace::new(options.keep_trace);
     let boundaries = Boundaries::new(options.strike);
     let network = Arc::new(Network::new(faults, boundaries, trace, stream(Stream::Latency)));
@@ -132,7 +135,6 @@ fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     let log = SharedLog::new(inner, EPOCH, Arc::clone(&monitor), Arc::clone(&network));
     let vectors = Arc::new(MemoryVectors::new());
     let graph = shape.graph.then(|| Arc::new(MemoryGraph::new()));
-    // A store in the process that dies with it loses nothing when the seed says so.
     let embedded = shape.embedded;
     let server = VectorServer::new(Arc::clone(&vectors) as Arc<_>, Arc::clone(&monitor), embedded);
     let servers = Servers {

@@ -49,8 +49,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Draws a shape; `kinds` is how many types of commands there are.
-    pub(super) fn draw(random: &Random, kinds: usize) -> Self {
+    /// Draws a shape; `shares` is how often each type of command is drawn, before the seed's own taste.
+    pub(super) fn draw(random: &Random, shares: &[u64]) -> Self {
         let embedded = random.chance(0.2);
         let batch = pick(random, &[1, 2, 5, 20, 100]);
         let window = pick(random, &[1, 3, 10, 100]);
@@ -74,7 +74,10 @@ impl Shape {
             nodes: if embedded { 1 } else { 1 + small(random, 3) },
             graph: random.chance(0.5),
             embedded,
-            weights: (0..kinds).map(|_| if random.chance(0.2) { 0 } else { random.below(10) + 1 }).collect(),
+            weights: shares
+                .iter()
+                .map(|share| if random.chance(0.15) { 0 } else { share * (random.below(4) + 1) })
+                .collect(),
             options,
             script: None,
         }

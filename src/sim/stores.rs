@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    boundary::Boundary,
+    boundary::{Action, Boundary},
     faults::Fault,
     monitor::{Monitor, Store},
     network::{Link, Loss, Outage, Route, Work},
@@ -223,6 +223,7 @@ impl Shared {
             }
         }
         let work = apply(sent.iter().map(|(_, item)| item.clone()).collect());
+        let again = Arc::clone(&work);
         let called = link.call(&self.traits.route, Some(boundary), work).await;
         let answers = match called {
             Ok(applied) => {
@@ -232,8 +233,14 @@ impl Shared {
             Err(loss) => items.iter().map(|_| lost(loss)).collect::<Vec<_>>(),
         };
         link.event(format_args!("{:?}: answers {}", self.traits.store, summary(&answers)));
-        link.pass(self.traits.acknowledged).await;
-        answers
+        match link.pass(self.traits.acknowledged).await {
+            Some(Action::Unknown) => items.iter().map(|_| lost(Loss::Unknown)).collect(),
+            Some(Action::Repeat) => {
+                link.again(&again);
+                answers
+            }
+            _ => answers,
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
 };
 
 macro_rules! kinds {
-    ($($name:ident = $text:literal,)*) => {
+    ($($name:ident = $text:literal / $share:literal,)*) => {
         /// The types of commands that producers draw from.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Kind { $($name,)* }
@@ -38,27 +38,30 @@ macro_rules! kinds {
             pub(super) const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+
+            /// How often it is drawn, beside the others: an even mix would mostly ask for what is not there.
+            pub(super) const SHARES: &'static [u64] = &[$($share),*];
         }
     };
 }
 
 kinds! {
-    Put = "memory.put",
-    PutVector = "memory.put",
-    Patch = "memory.patch",
-    Touch = "memory.touch",
-    Delete = "memory.delete",
-    Supersede = "memory.supersede",
-    Relate = "relation.put",
-    Strengthen = "relation.strengthen",
-    Decay = "relation.decay",
-    Invalidate = "relation.invalidate",
-    Unrelate = "relation.delete",
-    Batch = "batch",
-    Create = "space.create",
-    Archive = "memory.archive",
-    Restore = "memory.restore",
-    Erase = "space.erase",
+    Put = "memory.put" / 10,
+    PutVector = "memory.put" / 20,
+    Patch = "memory.patch" / 12,
+    Touch = "memory.touch" / 4,
+    Delete = "memory.delete" / 8,
+    Supersede = "memory.supersede" / 6,
+    Relate = "relation.put" / 16,
+    Strengthen = "relation.strengthen" / 10,
+    Decay = "relation.decay" / 4,
+    Invalidate = "relation.invalidate" / 4,
+    Unrelate = "relation.delete" / 5,
+    Batch = "batch" / 10,
+    Create = "space.create" / 3,
+    Archive = "memory.archive" / 1,
+    Restore = "memory.restore" / 1,
+    Erase = "space.erase" / 1,
 }
 
 /// One record, ready to be appended.
@@ -166,7 +169,7 @@ impl Producer {
         if self.random.chance(0.9) {
             body.insert("id".to_owned(), format!("c-{}-{number}", self.number).into());
         }
-        if self.random.chance(0.3) {
+        if self.random.chance(0.6) {
             body.insert("source".to_owned(), "/simulated".into());
         }
         let mut data = self.data(kind);
@@ -423,7 +426,11 @@ impl Producer {
         let misplaced = self.shape.partitions > 1 && self.random.chance(0.02);
         let mut body = draft.body.clone();
         let mut headers = Headers::new();
-        let value = match self.random.below(4) {
+        // CloudEvents wants an id and a source; a draft without them is mostly sent as bare JSON.
+        let whole = body.contains_key("id") && body.contains_key("source");
+        let form =
+            if whole || self.random.chance(0.02) { self.random.below(4) } else { 2 + self.random.below(2) };
+        let value = match form {
             0 => {
                 for (name, default) in [("specversion", "1.0"), ("id", ""), ("source", "")] {
                     let stands = body.remove(name).filter(|value| !value.is_null());
