@@ -20,7 +20,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{random::Random, tasks::Tasks};
 
@@ -46,7 +46,9 @@ pub(super) struct Node {
     pub(super) id: u32,
     /// What it runs.
     pub(super) tasks: Tasks,
-    paused: watch::Sender<bool>,
+    paused: AtomicBool,
+    /// Wakes what waits at the gate, first come first: a `watch` would wake it in a random order.
+    resumed: Notify,
     dead: AtomicBool,
     fate: mpsc::Sender<Fate>,
 }
@@ -57,7 +59,8 @@ impl Node {
         Self {
             id,
             tasks: Tasks::new(),
-            paused: watch::Sender::new(false),
+            paused: AtomicBool::new(false),
+            resumed: Notify::new(),
             dead: AtomicBool::new(false),
             fate,
         }
@@ -68,12 +71,9 @@ impl Node {
         if self.dead.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
-        if !*self.paused.borrow() {
-            return;
+        while self.is_paused() {
+            self.resumed.notified().await;
         }
-        let mut paused = self.paused.subscribe();
-        // The sender lives as long as `self`.
-        paused.wait_for(|paused| !paused).await.map(drop).unwrap_or_default();
         if self.dead.load(Ordering::Relaxed) {
             std::future::pending().await
         }
@@ -83,7 +83,7 @@ impl Node {
     pub(super) fn kill(&self) {
         if !self.dead.swap(true, Ordering::Relaxed) {
             self.tasks.kill();
-            self.paused.send_replace(false);
+            self.resume();
             // A full channel means that the cluster is looking already.
             self.fate.try_send(Fate::Killed(self.id)).unwrap_or_default();
         }
@@ -91,14 +91,15 @@ impl Node {
 
     /// Holds it at its next port call, as SIGSTOP would.
     pub(super) fn pause(&self) {
-        if !self.is_dead() && !self.paused.send_replace(true) {
+        if !self.is_dead() && !self.paused.swap(true, Ordering::Relaxed) {
             self.fate.try_send(Fate::Paused(self.id)).unwrap_or_default();
         }
     }
 
     /// Lets it go on.
     pub(super) fn resume(&self) {
-        self.paused.send_replace(false);
+        self.paused.store(false, Ordering::Relaxed);
+        self.resumed.notify_waiters();
     }
 
     /// Whether it was killed.
@@ -108,7 +109,7 @@ impl Node {
 
     /// Whether it stands still.
     pub(super) fn is_paused(&self) -> bool {
-        *self.paused.borrow()
+        self.paused.load(Ordering::Relaxed)
     }
 }
 
@@ -220,8 +221,8 @@ impl Network {
 
     /// Takes as long as a call takes.
     pub(super) async fn latency(&self) {
-        let micros = self.latency.below(3_000) + if self.latency.chance(0.02) { 40_000 } else { 0 };
-        tokio::time::sleep(Duration::from_millis(micros.div_ceil(1000))).await;
+        let ms = self.latency.below(4) + if self.latency.chance(0.02) { 40 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
     /// How long a caller waits before it gives up.

@@ -69,9 +69,6 @@ pub(super) fn run(seed: u64, options: &Options) -> SeedReport {
 }
 
 async fn live(seed: u64, options: &Options) -> SeedReport {
-    // Puts the paused clock on a whole tick of the timers, which began a moment before it: from here on
-    // whole milliseconds are never rounded.
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     let (servers, reads) = world(seed, options);
     let (cluster, fates) = Cluster::new(Arc::clone(&servers));
     let network = Arc::clone(&servers.network);
