@@ -57,8 +57,8 @@ pub struct Facts {
     pub relations: BTreeMap<RelationKey, RelationHead>,
     /// Live relations by what they hang on.
     pub relations_of: BTreeMap<RelationsOf, Vec<RelationHead>>,
-    /// Live memories of the space, with the creations of unfinished sagas, where it was asked for.
-    pub count: Option<u64>,
+    /// How many live memories a space has, with the creations of unfinished sagas, where it was asked for.
+    pub counts: BTreeMap<Space, u64>,
 }
 
 /// What was decided.

@@ -9,6 +9,8 @@
 //! The caller frees keys as the steps say so; when the commit's answer is lost, it must forget what
 //! it holds and read the ledger again.
 
+use std::collections::BTreeSet;
+
 use super::{
     Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, SagaRow, Transaction,
 };
@@ -104,13 +106,13 @@ impl<'a> Turn<'a> {
 
     async fn facts(&mut self, requests: &[Request<'_>]) -> Result<Facts, Error> {
         let mut wanted = Wanted::default();
-        let mut counted = None;
+        let mut counted = BTreeSet::new();
         for request in requests {
             let needs = self.decide.needs(&request.header.space, request.command);
-            // A space with a quota runs its creations one by one, so one count is right for its only
+            // A space with a quota runs its creations one by one, so its count is right for its only
             // candidate; see `begin`.
             if needs.count && request.judgement.quota.is_some() {
-                counted = Some(request.header.space.clone());
+                counted.insert(request.header.space.clone());
             }
             wanted.add(&request.header.space, needs);
         }
@@ -134,8 +136,9 @@ impl<'a> Turn<'a> {
                 facts.relations_of.insert(question, heads);
             }
         }
-        if let Some(space) = counted {
-            facts.count = Some(self.transaction.count_live(&space).await?);
+        for space in counted {
+            let count = self.transaction.count_live(&space).await?;
+            facts.counts.insert(space, count);
         }
         Ok(facts)
     }

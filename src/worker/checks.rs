@@ -4,9 +4,10 @@
 //! worker, a ledger from an older copy: each is found before anything is applied, and stops the
 //! partition with a reason and a remedy. Nothing is ever skipped.
 
+use super::Ports;
 use crate::{
-    ledger::{EpochRow, PartitionRow},
-    log::{CommandLog, OutcomeSink, ReadError, Topology},
+    ledger::{self, EpochRow, PartitionRow},
+    log::{CommandLog, ReadError, Topology},
     model::PartitionId,
 };
 
@@ -109,8 +110,8 @@ fn routing(partitions: u32, partitioner: &str) -> String {
 
 /// What came of comparing a partition's row with the log.
 pub(super) enum Compared {
-    /// They agree.
-    Agree,
+    /// They agree, and this is the row.
+    Agree(PartitionRow),
     /// They do not.
     Contradict(Contradiction),
     /// The log did not answer.
@@ -118,19 +119,23 @@ pub(super) enum Compared {
 }
 
 /// Compares a partition's row with the log and with what was published.
-pub(super) async fn compare(
-    log: &dyn CommandLog,
-    outcomes: &dyn OutcomeSink,
-    partition: PartitionId,
-    row: &PartitionRow,
-) -> Compared {
-    match outcomes.witness(partition).await {
-        Ok(Some(published)) if published > row.finishes => {
-            return Compared::Contradict(Contradiction::LedgerBehind { published, finishes: row.finishes });
-        }
-        Ok(_) => {}
-        Err(why) => return Compared::Unknown(why),
+///
+/// The witness is asked before the row is read: another owner may finish and publish at any moment, and
+/// a row that is older than the witness would pass for that of an older ledger.
+pub(super) async fn compare(ports: &Ports, partition: PartitionId) -> Result<Compared, ledger::Error> {
+    let published = match ports.outcomes.witness(partition).await {
+        Ok(published) => published.unwrap_or(0),
+        Err(why) => return Ok(Compared::Unknown(why)),
+    };
+    let row = ports.ledger.partition(partition).await?;
+    if published > row.finishes {
+        let behind = Contradiction::LedgerBehind { published, finishes: row.finishes };
+        return Ok(Compared::Contradict(behind));
     }
+    Ok(compare_log(&*ports.log, partition, row).await)
+}
+
+async fn compare_log(log: &dyn CommandLog, partition: PartitionId, row: PartitionRow) -> Compared {
     let bounds = match log.bounds(partition.partition).await {
         Ok(bounds) => bounds,
         Err(why) => return Compared::Unknown(why.to_string()),
@@ -147,10 +152,10 @@ pub(super) async fn compare(
         });
     }
     let Some(anchor) = row.anchor.filter(|anchor| anchor.offset >= bounds.start) else {
-        return Compared::Agree;
+        return Compared::Agree(row);
     };
     match log.record(partition.partition, anchor.offset).await {
-        Ok(Some(record)) if record.crc() == anchor.crc => Compared::Agree,
+        Ok(Some(record)) if record.crc() == anchor.crc => Compared::Agree(row),
         Ok(_) => Compared::Contradict(Contradiction::Replaced { offset: anchor.offset }),
         Err(ReadError::OutOfRange { .. }) => {
             Compared::Contradict(Contradiction::Replaced { offset: anchor.offset })

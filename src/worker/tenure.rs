@@ -99,12 +99,11 @@ impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
         let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
-        let row = ports.ledger.partition(owner.partition).await?;
-        match checks::compare(&*ports.log, &*ports.outcomes, owner.partition, &row).await {
-            Compared::Agree => {}
+        let row = match checks::compare(ports, owner.partition).await? {
+            Compared::Agree(row) => row,
             Compared::Contradict(contradiction) => return Err(contradiction.into()),
             Compared::Unknown(why) => return Err(Interruption::Log(why)),
-        }
+        };
         let backlog = load(owner).await?;
         backoff.reset();
 

@@ -156,7 +156,7 @@ fn check_quota(overlay: &Overlay<'_>, quota: u64, memories: &[(MemoryWrite, Effe
     if growth == 0 {
         return Ok(());
     }
-    let stands = overlay.count.expect("the count is read for every command that can create");
+    let stands = overlay.count().expect("the count is read for every command that can create");
     if stands.saturating_add(growth) <= quota {
         return Ok(());
     }

@@ -103,8 +103,6 @@ pub(super) struct Overlay<'a> {
     pub(super) cascaded: BTreeSet<RelationKey>,
     /// What a decay counted.
     pub(super) counts: BTreeMap<String, u64>,
-    /// How many memories the space has, where it was read.
-    pub(super) count: Option<u64>,
     facts: &'a Facts,
     known: BTreeSet<Record>,
     /// Relations that were written live: a deletion must find those that no head shows yet.
@@ -125,7 +123,6 @@ impl<'a> Overlay<'a> {
             stubs: BTreeSet::new(),
             cascaded: BTreeSet::new(),
             counts: BTreeMap::new(),
-            count: facts.count,
             facts,
             known: BTreeSet::new(),
             made: BTreeSet::new(),
@@ -142,6 +139,11 @@ impl<'a> Overlay<'a> {
     /// Whether the command named this record.
     pub(super) fn is_named(&self, record: &Record) -> bool {
         self.known.contains(record)
+    }
+
+    /// How many memories the space had before the command, where it was read.
+    pub(super) fn count(&self) -> Option<u64> {
+        self.facts.counts.get(self.terms.space).copied()
     }
 
     /// The head of a memory that was there before the command.

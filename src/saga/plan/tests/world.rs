@@ -204,7 +204,7 @@ impl Given {
             memories: memories.map(|head| ((space(), head.id.clone()), head.clone())).collect(),
             relations: relations.map(|head| (head.relation.clone(), head.clone())).collect(),
             relations_of: hanging,
-            count: needs.count.then_some(live as u64),
+            counts: needs.count.then(|| (space(), live as u64)).into_iter().collect(),
         }
     }
 
