@@ -21,9 +21,9 @@ use serde_json::Value;
 
 use super::load::{Load, SPACES};
 
-/// How long to wait before sending again what was not answered.
 /// How often an outcome is asked for before it counts as missing.
 const OUTCOME_TRIES: u32 = 200;
+/// How long to wait before sending again what was not answered.
 const RETRY: Duration = Duration::from_millis(10);
 /// How long an answer may take: longer than a server that stalls at a failpoint lives.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);

@@ -21,6 +21,8 @@ pub(crate) struct Home {
     pub(crate) folder: PathBuf,
     /// Its port on the loopback.
     pub(crate) port: u16,
+    /// What else is set, by variables.
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 /// A server that runs.
@@ -34,7 +36,7 @@ impl Home {
     pub(crate) fn new(folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        Self { folder: folder.join("data"), port }
+        Self { folder: folder.join("data"), port, settings: Vec::new() }
     }
 
     /// The program, told where its data is.
@@ -42,6 +44,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
         command.args(arguments).env("ENGRAFT_DATA", &self.folder).env("NO_COLOR", "1");
         command.env("ENGRAFT_HTTP__ADDRESS", format!("127.0.0.1:{}", self.port));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }

@@ -1,23 +1,9 @@
 //! The command log on a real broker: every promise of the contract, and what other clients see.
-//!
-//! The broker's address is in `ENGRAFT_TEST_KAFKA`; without it each test says by its name that it was skipped.
-//! Every test makes topics of its own.
-
-#![cfg(feature = "kafka")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on says so by panicking"
-)]
-#![expect(clippy::disallowed_methods, reason = "tests are told by the environment where the servers are")]
 
 use std::{
     collections::BTreeMap,
-    env,
-    fs::OpenOptions,
     io::Write,
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -32,92 +18,15 @@ use engraft::{
     model::PartitionId,
 };
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
-    message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
+    message::{Header, OwnedHeaders, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
 };
 
-const PARTITIONS: u32 = 4;
-
-struct Broker {
-    log: KafkaLog,
-    options: Options,
-}
-
-/// Where the tests' server is, or `None` after saying that `test` was skipped.
-fn told(variable: &str, test: &str) -> Option<String> {
-    if let Ok(value) = env::var(variable) {
-        return Some(value);
-    }
-    eprintln!("skipped {test}: {variable} is not set");
-    if let Ok(path) = env::var("ENGRAFT_TEST_SKIP_LOG") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {variable} is not set").unwrap();
-    }
-    None
-}
-
-/// Options with topics that no other test has.
-fn fresh_options(test: &str) -> Option<Options> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let brokers = told("ENGRAFT_TEST_KAFKA", test)?;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let unique = format!("t{}-{}.", since.as_nanos(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Some(Options { brokers, topic_prefix: unique, ..Options::default() })
-}
-
-async fn connect(options: Options) -> Broker {
-    topics::create(&options, PARTITIONS, 1).await.unwrap();
-    Broker { log: KafkaLog::connect(&options).await.unwrap(), options }
-}
-
-async fn world(test: &str) -> Option<Broker> {
-    Some(connect(fresh_options(test)?).await)
-}
-
-impl Broker {
-    fn foreign_client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.options.brokers).set("group.id", "tests");
-        config
-    }
-
-    /// Everything in a topic, by partition and offset, as any other client sees it.
-    async fn everything(&self, topic: String) -> Vec<OwnedMessage> {
-        let mut config = self.foreign_client();
-        config.set("enable.partition.eof", "true");
-        tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = config.create().unwrap();
-            let mut all = TopicPartitionList::new();
-            for partition in 0..PARTITIONS {
-                all.add_partition_offset(&topic, i32::try_from(partition).unwrap(), Offset::Beginning)
-                    .unwrap();
-            }
-            consumer.assign(&all).unwrap();
-            let (mut messages, mut ends) = (Vec::new(), 0);
-            while ends < PARTITIONS {
-                match consumer.poll(Duration::from_secs(20)).expect("the broker answers") {
-                    Ok(message) => messages.push(message.detach()),
-                    Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ends += 1,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            messages.sort_by_key(|message| (message.partition(), message.offset()));
-            messages
-        })
-        .await
-        .unwrap()
-    }
-}
-
-fn headers(message: &OwnedMessage) -> Headers {
-    let all = message.headers().into_iter().flat_map(|headers| headers.iter());
-    all.map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice).unwrap_or_default()))
-        .collect()
-}
+use crate::broker::{Broker, PARTITIONS, connect, fresh_options, headers, told, world};
 
 #[async_trait]
 impl World for Broker {
