@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tokio::time::{Duration, Instant};
 
-use super::{Error, Options, Row, at, load};
+use super::{Error, Options, Row, at, cpu, load};
 use crate::{model::memory::f32s_to_bytes, random::Random};
 
 /// SQLite alone: one row a memory with the columns of an image, commits of `batch`, write-ahead log,
@@ -37,13 +37,15 @@ pub(super) async fn sqlite(options: &Options, folder: &Path, random: &Random) ->
             (load::sentence(random), format!(r#"{{"turn":{number}}}"#), vector)
         })
         .collect();
-    let started = Instant::now();
+    let (started, used) = (Instant::now(), cpu::seconds());
     for (batch, rows) in rows.chunks(options.batch).enumerate() {
         insert(&mut connection, batch * options.batch, rows).await.map_err(at("insert rows"))?;
     }
-    let seconds = started.elapsed().as_secs_f64();
+    let (seconds, used) = (started.elapsed().as_secs_f64(), cpu::seconds() - used);
     connection.close().await.map_err(at("close SQLite"))?;
-    Ok(Row::new("sqlite_bulk", options.count as f64 / seconds, "commands/s"))
+    Ok(Row::new("sqlite_bulk", options.count as f64 / seconds, "commands/s")
+        .spent("whole", seconds)
+        .spent("processor", used))
 }
 
 fn insert<'c>(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
-use super::{Error, Options, Row, at, baseline, load};
+use super::{Error, Options, Row, at, baseline, cpu, load};
 use crate::{
     clock::{Clock, SystemClock},
     ledger::{Decide, sqlite::SqliteLedger},
@@ -67,14 +67,15 @@ async fn throughput(
     world.append(vec![load::declaration(options.dimension, text)]).await?;
     world.until(1).await?;
     let records = load::puts(random, options.count, options.dimension);
-    let started = Instant::now();
+    let (started, used) = (Instant::now(), cpu::seconds());
     let appended = world.append_all(records, options.batch).await?;
     world.until(1 + options.count as u64).await?;
-    let seconds = started.elapsed().as_secs_f64();
+    let (seconds, used) = (started.elapsed().as_secs_f64(), cpu::seconds() - used);
     let spent = world.spent();
     world.close().await?;
     Ok(Row::new(name, options.count as f64 / seconds, "commands/s")
         .spent("whole", seconds)
+        .spent("processor", used)
         .spent("append", appended)
         .spent("vector_store", spent.vectors)
         .spent("turns", spent.turns)

@@ -6,6 +6,7 @@
 //! Nothing here asserts: a slow machine is no defect.
 
 mod baseline;
+mod cpu;
 mod embedded;
 mod load;
 

@@ -1,4 +1,4 @@
-//! The bytes that can never change: canonical JSON, SHA-256, keys, UUIDv5.
+//! The bytes that can never change: SHA-256, keys, UUIDv5.
 //!
 //! Everything that is persisted, compared across processes or derived twice goes through here.
 //! The test vectors below pin the results: a change that breaks one breaks every existing ledger.
@@ -11,7 +11,6 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -73,16 +72,6 @@ fn canonical_array(parts: &[&str]) -> Vec<u8> {
     serde_json::to_vec(parts).expect("strings always serialise")
 }
 
-/// RFC 8785 (JSON Canonicalization Scheme) of any JSON value.
-///
-/// # Panics
-/// When `value` holds a map whose keys are not strings, or a number that is not finite: both are
-/// refused before anything is hashed.
-#[must_use]
-pub fn canonical_json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(value).expect("checked values always have a canonical form")
-}
-
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
@@ -116,8 +105,5 @@ mod tests {
         assert_eq!(Key::of(&["acme", "m-1"]).to_string(), "477e2634f38ee20212790c9c1c36581e");
         assert_eq!(Key::of(&["a\u{1}\"\\ü/", "\u{7f}"]).to_string(), "adeb76bd0d6da387248eba0166aa35da");
         assert_eq!(derived_uuid(&["acme", "m-1"]).to_string(), "658062d8-194c-57cf-9925-c0e153825dee");
-        let value: serde_json::Value =
-            serde_json::from_str(r#"{"b":[1e21,0.1,-0,1.0],"a":"\u20ac"}"#).expect("JSON");
-        assert_eq!(canonical_json(&value), "{\"a\":\"€\",\"b\":[1e+21,0.1,0,1]}".as_bytes());
     }
 }

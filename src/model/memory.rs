@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Digest, Name, Timestamp, hash::canonical_json};
+use super::{Digest, Name, Timestamp, canonical};
 
 /// Free-form properties of a memory or a relation: names to JSON scalars, lists of one scalar type,
 /// or objects kept whole.
@@ -68,17 +68,7 @@ impl Memory {
     /// ```
     #[must_use]
     pub fn hash(&self) -> Digest {
-        let fields = canonical_json(&Fields {
-            kind: self.kind.as_str(),
-            content: &self.content,
-            properties: &self.properties,
-            session: self.session.as_deref(),
-            importance: self.importance,
-            occurred_at: self.occurred_at.as_micros(),
-            valid_from: self.valid_from.as_micros(),
-            valid_until: self.valid_until.map(Timestamp::as_micros),
-            sparse_derived: self.sparse.as_ref().is_some_and(|sparse| sparse.derived),
-        });
+        let fields = self.fields();
         let mut hasher = Sha256::new();
         let count = |hasher: &mut Sha256, n: Option<usize>| {
             hasher.update(n.map_or(u64::MAX, |n| n as u64).to_le_bytes());
@@ -94,6 +84,35 @@ impl Memory {
         }
         Digest(hasher.finalize().into())
     }
+
+    /// The RFC 8785 object of everything but the vectors.
+    fn fields(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.content.len() + 256);
+        out.extend_from_slice(b"{\"content\":");
+        canonical::write_text(&self.content, &mut out);
+        out.extend_from_slice(b",\"importance\":");
+        canonical::write_float(self.importance, &mut out);
+        out.extend_from_slice(b",\"kind\":");
+        canonical::write_text(self.kind.as_str(), &mut out);
+        out.extend_from_slice(b",\"occurred_at\":");
+        canonical::write_integer(self.occurred_at.as_micros(), &mut out);
+        out.extend_from_slice(b",\"properties\":");
+        canonical::write_object(&self.properties, &mut out);
+        out.extend_from_slice(b",\"session\":");
+        match &self.session {
+            Some(session) => canonical::write_text(session, &mut out),
+            None => out.extend_from_slice(b"null"),
+        }
+        let derived = self.sparse.as_ref().is_some_and(|sparse| sparse.derived);
+        out.extend_from_slice(if derived {
+            b",\"sparse_derived\":true"
+        } else {
+            b",\"sparse_derived\":false"
+        });
+        canonical::write_interval(self.valid_from, self.valid_until, &mut out);
+        out.push(b'}');
+        out
+    }
 }
 
 /// The hash of a tombstone, which has no content. Pinned: SHA-256 of the empty string.
@@ -102,23 +121,12 @@ pub fn tombstone_hash() -> Digest {
     Digest::of(b"")
 }
 
-#[derive(Serialize)]
-struct Fields<'a> {
-    kind: &'a str,
-    content: &'a str,
-    properties: &'a Properties,
-    session: Option<&'a str>,
-    importance: f64,
-    occurred_at: i64,
-    valid_from: i64,
-    valid_until: Option<i64>,
-    sparse_derived: bool,
-}
-
 /// Little-endian bytes of `values`, four each: how vectors are stored and hashed.
 #[must_use]
 pub fn f32s_to_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    let mut bytes = Vec::with_capacity(4 * values.len());
+    values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    bytes
 }
 
 /// The inverse of [`f32s_to_bytes`]; `None` when the length is no multiple of four.
@@ -145,6 +153,20 @@ mod tests {
             valid_from: Timestamp::from_micros(2),
             valid_until: None,
         }
+    }
+
+    /// Pinned: these may never change.
+    #[test]
+    fn the_pinned_hashes_are_what_they_were() {
+        assert_eq!(
+            sample().hash().to_string(),
+            "600f602414a942bb73bce9e2e88110fe553c714863d4f2b250334b5f2a8ba297"
+        );
+        let large = |turn: i64| Memory {
+            properties: Properties::from_iter([("turn".to_owned(), turn.into())]),
+            ..sample()
+        };
+        assert_ne!(large(1 << 53).hash(), large((1 << 53) + 1).hash());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The vocabulary: every noun of Engraft as a type, with no I/O.
 //!
-//! Read in this order: [`ids`] names things, [`version`] orders them, [`hash`] pins their bytes,
+//! Read in this order: [`ids`] names things, [`version`] orders them, [`canonical`] and [`hash`] pin their bytes,
 //! [`memory`] and [`relation`] are the records, [`command`] is what a client asks for,
 //! [`conflict`] says which commands must not overtake each other, [`saga`] is how far one has
 //! come, [`outcome`] is its one answer. [`space`] is a declaration, [`answer`] is what a store
@@ -9,6 +9,7 @@
 //! Nothing here reads a clock, a file or a socket; everything here can be tested with values.
 
 pub mod answer;
+pub mod canonical;
 pub mod command;
 pub mod conflict;
 pub mod hash;

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
-use super::{Digest, Key, MemoryId, Name, Space, Timestamp, hash::canonical_json, memory::Properties};
+use super::{Digest, Key, MemoryId, Name, Space, Timestamp, canonical, memory::Properties};
 
 /// What names a relation: its ends, its type and a discriminator for parallel edges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,20 +68,15 @@ impl Relation {
     /// The hash of its content: SHA-256 of the RFC 8785 object of its fields. Pinned.
     #[must_use]
     pub fn hash(&self) -> Digest {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            weight: f64,
-            properties: &'a Properties,
-            valid_from: i64,
-            valid_until: Option<i64>,
-            used_at: i64,
-        }
-        Digest::of(&canonical_json(&Fields {
-            weight: self.weight,
-            properties: &self.properties,
-            valid_from: self.valid_from.as_micros(),
-            valid_until: self.valid_until.map(Timestamp::as_micros),
-            used_at: self.used_at.as_micros(),
-        }))
+        let mut out = Vec::with_capacity(160);
+        out.extend_from_slice(b"{\"properties\":");
+        canonical::write_object(&self.properties, &mut out);
+        out.extend_from_slice(b",\"used_at\":");
+        canonical::write_integer(self.used_at.as_micros(), &mut out);
+        canonical::write_interval(self.valid_from, self.valid_until, &mut out);
+        out.extend_from_slice(b",\"weight\":");
+        canonical::write_float(self.weight, &mut out);
+        out.push(b'}');
+        Digest::of(&out)
     }
 }

@@ -17,6 +17,7 @@ mod file;
 mod letters;
 mod reader;
 mod row;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -52,6 +53,7 @@ use crate::{
     tasks::Tasks,
 };
 use reader::EmbeddedReader;
+use tail::Tail;
 use writer::{Change, Job, Writer};
 
 pub use file::OpenError;
@@ -109,6 +111,7 @@ struct Shared {
     /// `None` once the log is closed.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     bounds: Arc<Vec<watch::Sender<Bounds>>>,
+    tail: Arc<Tail>,
     readers: SqlitePool,
     published: broadcast::Sender<Arc<Published>>,
     watermarks: Vec<AtomicU64>,
@@ -136,6 +139,7 @@ impl EmbeddedLog {
             .fetch_one(&mut connection)
             .await
             .map_err(fail)?;
+        let tail = Arc::new(Tail::new(bounds.len()));
         let (jobs, queue) = mpsc::channel(writer::JOBS_MAX);
         let writer = Writer {
             path: path.clone(),
@@ -144,6 +148,7 @@ impl EmbeddedLog {
             record_bytes_max: options.record_bytes_max,
             jobs: queue,
             bounds: Arc::clone(&bounds),
+            tail: Arc::clone(&tail),
             connection: Some(connection),
             _lock: lock,
         };
@@ -162,6 +167,7 @@ impl EmbeddedLog {
             ran_before_ms,
             topology,
             bounds,
+            tail,
         });
         shared.tasks.spawn(writer.run());
         let log = Self(shared);

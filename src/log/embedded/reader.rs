@@ -40,6 +40,11 @@ impl Reader for EmbeddedReader {
                 Some(fetching) => fetching,
                 None => {
                     self.wait().await?;
+                    let epoch = self.shared.epoch();
+                    if let Some(records) = self.shared.tail.read(self.partition, self.offset, count, epoch) {
+                        self.offset = records.last().map_or(self.offset, |last| last.position.offset + 1);
+                        return Ok(records);
+                    }
                     let read = read(Arc::clone(&self.shared), self.partition, self.offset, count);
                     self.fetching.insert(self.shared.tasks.spawn(read))
                 }

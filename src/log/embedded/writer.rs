@@ -21,11 +21,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     file::{self, primary_code},
-    row::{encode_headers, headers_bytes, offset_of, row_id},
+    row::{encode_headers, headers_bytes, offset_of, position, row_id},
+    tail::Tail,
 };
 use crate::{
     clock::Clock,
-    log::{AppendError, AppendedAt, Bounds, DeadLetter, NewRecord, Topology},
+    log::{AppendError, AppendedAt, Bounds, DeadLetter, NewRecord, Record, Topology},
     model::{PartitionId, Timestamp, version::OFFSET_MAX},
 };
 
@@ -81,6 +82,8 @@ pub(super) struct Writer {
     pub(super) jobs: mpsc::Receiver<Job>,
     /// What readers may read, by partition: moved only after a commit.
     pub(super) bounds: Arc<Vec<watch::Sender<Bounds>>>,
+    /// What readers that keep up read; filled only after a commit.
+    pub(super) tail: Arc<Tail>,
     /// `None` after an error.
     pub(super) connection: Option<SqliteConnection>,
     /// Let go of when the last commit is done.
@@ -88,9 +91,20 @@ pub(super) struct Writer {
 }
 
 /// A row to insert.
+#[derive(Clone)]
 struct NewRow {
     n: i64,
+    partition: u32,
     record: NewRecord,
+}
+
+impl NewRow {
+    /// As a reader gets it; the epoch is the reader's to say.
+    fn into_record(self, at: Timestamp) -> Record {
+        let Self { n, partition, record: NewRecord { key, value, headers } } = self;
+        let position = position(0, partition, n);
+        Record { position, key: Some(key), value: Some(value), headers, appended_at: at }
+    }
 }
 
 /// What the answers to the jobs of one commit will be when it succeeds.
@@ -178,15 +192,17 @@ impl Writer {
             return Err(AppendError::Refused(format!("partition {partition} has no offsets left")));
         }
         bounds.end += 1;
-        commit.rows.push(NewRow { n: row_id(partition, offset), record });
+        commit.rows.push(NewRow { n: row_id(partition, offset), partition, record });
         Ok(AppendedAt { partition, offset, at: commit.at })
     }
 
     async fn commit(&mut self, mut commit: Commit) {
         let connection = self.connection.as_mut().expect("connected before jobs were gathered");
         let rows = std::mem::take(&mut commit.rows);
+        let committed = rows.clone();
         match write(connection, rows, &commit).await {
             Ok(()) => {
+                self.tail.push(committed.into_iter().map(|row| row.into_record(commit.at)));
                 self.publish(&commit.bounds);
                 for (answers, reply) in commit.appends {
                     answer(reply, answers);
@@ -310,7 +326,7 @@ async fn insert(
     for size in INSERT_ROWS {
         while rows.len() >= size {
             let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO record (n, at, key, headers, value) ");
-            insert.push_values(rows.by_ref().take(size), |mut values, NewRow { n, record }| {
+            insert.push_values(rows.by_ref().take(size), |mut values, NewRow { n, record, .. }| {
                 values
                     .push_bind(n)
                     .push_bind(at.as_micros())

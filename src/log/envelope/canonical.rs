@@ -2,12 +2,10 @@
 //! bytes and their hashes.
 //!
 //! Objects are sorted already, by [`super::json`]; numbers are read to mean their canonical text,
-//! by [`super::number`], which says where integers beyond 2^53 depart from the RFC.
+//! by [`super::number`]. How a text or a number is written is [`model::canonical`](crate::model::canonical)'s.
 
-use super::{
-    json::{Json, plain_bytes},
-    number::{write_float, write_integer},
-};
+use super::json::Json;
+use crate::model::canonical::{write_float, write_integer, write_text};
 
 /// The canonical body of a command: `{"data":…,"type":…}`.
 pub(super) fn body(data: &Json<'_>, kind: &str, bytes_hint: usize) -> Vec<u8> {
@@ -52,33 +50,4 @@ pub(super) fn write(value: &Json<'_>, out: &mut Vec<u8>) {
             out.push(b'}');
         }
     }
-}
-
-/// Appends a string: escaped only where JSON must, in the shortest way.
-pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some((plain, tail)) = rest.split_at_checked(plain_bytes(rest)) {
-        out.extend_from_slice(plain);
-        let Some((special, tail)) = tail.split_first() else { break };
-        write_escape(*special, out);
-        rest = tail;
-    }
-    out.push(b'"');
-}
-
-fn write_escape(byte: u8, out: &mut Vec<u8>) {
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        0x09 => b't',
-        0x0a => b'n',
-        0x0c => b'f',
-        0x0d => b'r',
-        _ => {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-            return;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
 }

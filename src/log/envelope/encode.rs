@@ -5,13 +5,10 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{
-    canonical::write_text,
-    form::{ATTRIBUTES, HEADER_PREFIX, SPECVERSION, STRUCTURED},
-};
+use super::form::{ATTRIBUTES, HEADER_PREFIX, SPECVERSION, STRUCTURED};
 use crate::{
     log::{Headers, NewRecord},
-    model::{Space, Timestamp, command::Trace},
+    model::{Space, Timestamp, canonical::write_text, command::Trace},
 };
 
 /// A command on its way to the log.

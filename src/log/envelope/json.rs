@@ -13,10 +13,10 @@
 //! It knows nothing of commands, and it never recurses deeper than the limit: what lies below is
 //! checked for syntax by a loop and dropped.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::borrow::Cow;
 
 use super::{number, problems::Problems};
-use crate::model::{Code, FieldError};
+use crate::model::{Code, FieldError, canonical};
 
 /// No limit may let the parser recurse deeper than this.
 const DEPTH_CEILING: usize = 256;
@@ -208,7 +208,7 @@ impl<'a> Parser<'a> {
                 return Err(self.expected("`,` or `}`"));
             }
         }
-        members.sort_by(|a, b| canonical_order(&a.0, &b.0));
+        members.sort_by(|a, b| canonical::order(&a.0, &b.0));
         self.refuse_duplicates(&mut members);
         Ok(Json::Object(members))
     }
@@ -305,7 +305,7 @@ impl<'a> Parser<'a> {
         loop {
             let start = self.at;
             let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-            self.at = start + plain_bytes(rest);
+            self.at = start + canonical::plain_bytes(rest);
             let run = self.text.get(start..self.at).unwrap_or_default();
             if text.is_empty() {
                 text = Cow::Borrowed(run);
@@ -449,20 +449,4 @@ pub(super) fn push_key(pointer: &mut String, key: &str) {
             _ => pointer.push(character),
         }
     }
-}
-
-/// How many bytes at the start of `text` a JSON string holds as they are. Vectors in base64 make
-/// strings of kilobytes, so whole blocks are looked at without a branch a byte.
-pub(super) fn plain_bytes(text: &[u8]) -> usize {
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    let (blocks, _) = text.as_chunks::<32>();
-    let plain_block = |block: &&[u8; 32]| !block.iter().fold(false, |any, byte| any | special(*byte));
-    let skipped = 32 * blocks.iter().take_while(plain_block).count();
-    let rest = text.get(skipped..).unwrap_or_default();
-    skipped + rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len())
-}
-
-/// By UTF-16 code units, which differs from the order of UTF-8 bytes beyond U+E000.
-fn canonical_order(a: &str, b: &str) -> Ordering {
-    if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
 }

@@ -38,13 +38,3 @@ pub(super) fn read(token: &str, integral: bool) -> Result<Json<'static>, &'stati
     }
     Ok(text.parse().map_or(Json::Float(float), Json::Integer))
 }
-
-/// Appends the canonical text of a finite double.
-pub(super) fn write_float(float: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(ryu_js::Buffer::new().format_finite(float).as_bytes());
-}
-
-/// Appends the canonical text of an integer: its digits.
-pub(super) fn write_integer(integer: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(integer.to_string().as_bytes());
-}

@@ -23,9 +23,8 @@ use super::{
     overlay::Terms,
 };
 use crate::model::{
-    Code, Memory, Sparse,
+    Code, Memory, Sparse, canonical,
     command::{MemoryPatch, Patch},
-    hash::canonical_json,
     memory::Properties,
     outcome::VectorFate,
 };
@@ -139,7 +138,9 @@ fn properties(
             "the memory would have {count} properties; at most {count_max} are allowed"
         ));
     }
-    let (bytes, bytes_max) = (canonical_json(&merged).len(), terms.limits.record_bytes_max);
+    let mut text = Vec::new();
+    canonical::write_object(&merged, &mut text);
+    let (bytes, bytes_max) = (text.len(), terms.limits.record_bytes_max);
     if bytes > bytes_max {
         return too_large(format!(
             "the properties would take {bytes} bytes; at most {bytes_max} are allowed"

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     log::envelope::{check, encode::Draft, json as strict, revive},
-    model::{Command, command::Trace, hash::canonical_json},
+    model::{Command, canonical, command::Trace},
 };
 
 /// Any JSON that may stand in a property kept whole.
@@ -105,7 +105,7 @@ proptest! {
         let parsed = strict::parse(text.as_bytes(), strict::Origin::RECORD, 64).unwrap();
         let mut bytes = Vec::new();
         super::super::canonical::write(&parsed.value, &mut bytes);
-        prop_assert_eq!(String::from_utf8(bytes).unwrap(), String::from_utf8(canonical_json(&value)).unwrap());
+        prop_assert_eq!(String::from_utf8(bytes).unwrap(), String::from_utf8(canonical::of(&value)).unwrap());
     }
 
     #[test]
