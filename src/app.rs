@@ -146,6 +146,9 @@ impl Stores {
         let log = OpenLog::open(config, clock, random).await?;
         let ledger = SqliteLedger::open(data.join("ledger.db"), &sqlite::Options::default(), random).await?;
         let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
+        if let Some(epoch) = shared.epoch().await? {
+            log.set_epoch(epoch.epoch);
+        }
         let (commands, outcomes, dead_letters) = log.ports();
         let mut closing = Closing {
             ledger,
@@ -196,6 +199,15 @@ impl OpenLog {
             Self::Embedded(log) => (Arc::new(log.clone()), Arc::new(log.clone()), Arc::new(log.clone())),
             #[cfg(feature = "kafka")]
             Self::Kafka(log) => (Arc::new(log.clone()), Arc::new(log.clone()), Arc::new(log.clone())),
+        }
+    }
+
+    /// The ledger alone knows which epoch of the log this is.
+    fn set_epoch(&self, epoch: u32) {
+        match self {
+            Self::Embedded(log) => log.set_epoch(epoch),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.set_epoch(epoch),
         }
     }
 

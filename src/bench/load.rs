@@ -1,5 +1,7 @@
 //! The load: encoded records, ready to append, so that making them is not measured.
 
+use std::ops::Range;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::json;
@@ -36,9 +38,9 @@ pub(super) fn sentence(random: &Random) -> String {
     (0..12).map(|_| word()).collect::<Vec<_>>().join(" ")
 }
 
-/// `count` puts of new memories, as bare JSON with base64 vectors. Ids rise with time, as UUIDv7 do.
-pub(super) fn puts(random: &Random, count: usize, dimension: usize) -> Vec<NewRecord> {
-    (0..count)
+/// Puts of new memories, one a number, as bare JSON with base64 vectors. Ids rise with time, as UUIDv7 do.
+pub(super) fn puts(random: &Random, numbers: Range<usize>, dimension: usize) -> Vec<NewRecord> {
+    numbers
         .map(|number| {
             let data = format!(
                 r#"{{"id":"m-{number:010}-{:08x}","kind":"Episode","content":"{}","session":"s-{}","properties":{{"turn":{number}}},"vector":{{"b64":"{}"}}}}"#,

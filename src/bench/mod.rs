@@ -5,15 +5,18 @@
 //!
 //! Nothing here asserts: a slow machine is no defect.
 
+mod audit;
 mod baseline;
 mod cpu;
 mod embedded;
 mod load;
+mod world;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
+pub use audit::audit;
 pub use embedded::embedded;
 
 /// What is measured.
@@ -21,6 +24,8 @@ pub use embedded::embedded;
 pub struct Options {
     /// Commands of one row.
     pub count: usize,
+    /// How often the batched rows are measured, each time right after their baselines; the median is told.
+    pub rounds: usize,
     /// Length of the dense vectors.
     pub dimension: usize,
     /// Records of one append, rows of one baseline commit.
@@ -46,6 +51,8 @@ pub struct Row {
     pub baseline: Option<Baseline>,
     /// `rate / baseline`.
     pub ratio: Option<f64>,
+    /// Of every round, where there were several: the ratios, or the rates of a row without one, rising.
+    pub rounds: Vec<f64>,
     /// Seconds spent, by where; stages overlap, so they need not add up to the whole.
     pub spent: BTreeMap<&'static str, f64>,
 }
@@ -61,13 +68,23 @@ pub struct Baseline {
 
 impl Row {
     fn new(name: &'static str, rate: f64, unit: &'static str) -> Self {
-        Self { name, rate, unit, baseline: None, ratio: None, spent: BTreeMap::new() }
+        Self { name, rate, unit, baseline: None, ratio: None, rounds: Vec::new(), spent: BTreeMap::new() }
     }
 
     fn against(mut self, baseline: &Self) -> Self {
         self.ratio = (baseline.rate > 0.0).then(|| self.rate / baseline.rate);
         self.baseline = Some(Baseline { name: baseline.name, rate: baseline.rate });
         self
+    }
+
+    /// The row in the middle, which knows of the others. `None` when there are none.
+    fn median(mut rows: Vec<Self>) -> Option<Self> {
+        let figure = |row: &Self| row.ratio.unwrap_or(row.rate);
+        rows.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+        let rounds = rows.iter().map(figure).collect();
+        let middle = rows.len() / 2;
+        let row = rows.into_iter().nth(middle)?;
+        Some(Self { rounds, ..row })
     }
 
     fn spent(mut self, stage: &'static str, seconds: f64) -> Self {

@@ -11,6 +11,8 @@ use super::{Exit, Failure, Format, output, runtime};
 pub(super) enum Command {
     /// The embedded deployment: log, ledger and index in one folder
     Embedded(Arguments),
+    /// An audit of so many memories, which are put first
+    Audit(Arguments),
 }
 
 /// What a benchmark takes.
@@ -19,6 +21,9 @@ pub(super) struct Arguments {
     /// Commands of a row
     #[arg(long, default_value_t = 40_000)]
     count: usize,
+    /// How often the batched rows are measured; the median is told
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Length of the vectors
     #[arg(long, default_value_t = 384)]
     dimension: usize,
@@ -31,11 +36,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Embedded(arguments) = command;
+    let (Command::Embedded(arguments) | Command::Audit(arguments)) = command;
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
     let options = bench::Options {
         count: arguments.count.max(1),
+        rounds: arguments.rounds.max(1),
         dimension: arguments.dimension.max(1),
         batch: 500,
         count_single: 500,
@@ -45,7 +51,16 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let made = std::fs::create_dir_all(&folder);
     made.map_err(|error| Failure::new(Exit::Failed, format!("make `{}`: {error}", folder.display())))?;
     output::say(&format!("measuring {} commands a row in `{}`", options.count, folder.display()));
-    let measured = runtime()?.block_on(bench::embedded(&options, |row| output::say(&line(row))));
+    let runtime = runtime()?;
+    let measured = match command {
+        Command::Embedded(_) => runtime.block_on(bench::embedded(&options, |_| ())),
+        Command::Audit(_) => {
+            let bar = output::progress(options.count as u64, "memories put");
+            let row = runtime.block_on(bench::audit(&options, |loaded| bar.set_position(loaded as u64)));
+            bar.finish_and_clear();
+            row.map(|row| vec![row])
+        }
+    };
     let removed = std::fs::remove_dir_all(&folder);
     let rows = measured.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let mut out = output::Out::new();

@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::Failure;
@@ -42,6 +43,13 @@ pub(super) fn say(line: &str) {
     if writeln!(io::stderr(), "{line}").is_err() {
         tracing::debug!("standard error is closed");
     }
+}
+
+/// A bar for `count` things, with their rate and the time left; nothing where nobody looks.
+pub(super) fn progress(count: u64, things: &str) -> ProgressBar {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {things}, {{per_sec}}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template).expect("a valid template");
+    ProgressBar::new(count).with_style(style)
 }
 
 /// Data, on its way to standard output.
