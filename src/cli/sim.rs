@@ -46,7 +46,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn bugs(seeds: u64) -> Result<(), Failure> {
     // A planted bug may panic where an assertion catches it: that is a catch, not news.
     std::panic::set_hook(Box::new(|_| {}));
-    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), |report| output::say(&report.render()));
+    let bar = ProgressBar::new(sim::bugs::COUNT as u64);
+    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), || bar.inc(1));
+    bar.finish_and_clear();
     let mut out = output::Out::new();
     out.text(&sim::bugs::render(&reports))?;
     out.finish()?;

@@ -28,6 +28,8 @@ pub const PAIRS: [(Bug, Bug); 10] = [
     (Bug::NoStateGuard, Bug::UndoBeforeDurable),
 ];
 
+/// How many entries the whole hunt has.
+pub const COUNT: usize = Bug::ALL.len() + PAIRS.len();
 /// Seeds within which a bug must be caught.
 pub const SEEDS_MAX: u64 = 2_000;
 /// Threads that hunt.
@@ -61,7 +63,7 @@ impl BugReport {
 
 /// Plants each bug alone and each pair, until it is caught or `seeds_max` seeds have passed.
 #[must_use]
-pub fn bugs(seeds_max: u64, options: &Options, progress: impl Fn(&BugReport) + Sync) -> Vec<BugReport> {
+pub fn bugs(seeds_max: u64, options: &Options, progress: impl Fn() + Sync) -> Vec<BugReport> {
     let alone = Bug::ALL.iter().map(|bug| vec![*bug]);
     let pairs = PAIRS.iter().map(|(one, other)| vec![*one, *other]);
     hunt_all(alone.chain(pairs).collect(), seeds_max, options, progress)
@@ -73,7 +75,7 @@ pub fn hunt_all(
     planted: Vec<Vec<Bug>>,
     seeds_max: u64,
     options: &Options,
-    progress: impl Fn(&BugReport) + Sync,
+    progress: impl Fn() + Sync,
 ) -> Vec<BugReport> {
     let queue = Mutex::new(planted.into_iter().enumerate());
     let reports = Mutex::new(Vec::new());
@@ -84,7 +86,7 @@ pub fn hunt_all(
                     let next = queue.lock().expect("nobody panics while holding it").next();
                     let Some((index, bugs)) = next else { return };
                     let report = hunt(&bugs, seeds_max, options);
-                    progress(&report);
+                    progress();
                     reports.lock().expect("nobody panics while holding it").push((index, report));
                 }
             });
@@ -95,22 +97,29 @@ pub fn hunt_all(
     reports.into_iter().map(|(_, report)| report).collect()
 }
 
+/// What breaks first when these are planted: the promise, and what happened; `None`: nothing.
+fn broken(bugs: &[Bug], seed: u64, options: &Options) -> Option<(String, String)> {
+    // A debug assertion that fails has caught the bug as well.
+    match with_planted(bugs, || catch_unwind(AssertUnwindSafe(|| run(seed, options)))) {
+        Err(_) => Some(("panic".to_owned(), "an assertion failed".to_owned())),
+        Ok(report) => {
+            let first = report.violations.into_iter().next()?;
+            Some((first.invariant.to_string(), first.sentence))
+        }
+    }
+}
+
 fn hunt(bugs: &[Bug], seeds_max: u64, options: &Options) -> BugReport {
+    // With each bug left out in turn: of one alone that is the program as it is.
+    let without: Vec<Vec<Bug>> =
+        bugs.iter().map(|out| bugs.iter().copied().filter(|bug| bug != out).collect()).collect();
     for seed in 0..seeds_max {
-        // A debug assertion that fails has caught the bug as well.
-        let ran = with_planted(bugs, || catch_unwind(AssertUnwindSafe(|| run(seed, options))));
-        let caught = ran.as_ref().map_or(true, |report| !report.violations.is_empty());
-        // A seed that fails by itself proves nothing about what was planted.
-        if caught && !run(seed, options).violations.is_empty() {
+        let Some((caught_by, sentence)) = broken(bugs, seed, options) else { continue };
+        // A seed that fails without one of them proves nothing about that one.
+        let fails = |fewer: &[Bug]| broken(fewer, seed, options).is_some();
+        if fails(&[]) || without.iter().any(|fewer| fails(fewer)) {
             continue;
         }
-        let (caught_by, sentence) = match ran {
-            Ok(report) => match report.violations.into_iter().next() {
-                Some(violation) => (violation.invariant.to_string(), violation.sentence),
-                None => continue,
-            },
-            Err(_) => ("panic".to_owned(), "an assertion failed".to_owned()),
-        };
         return BugReport { bugs: bugs.to_vec(), seeds: Some(seed + 1), caught_by, sentence };
     }
     BugReport { bugs: bugs.to_vec(), seeds: None, caught_by: String::new(), sentence: String::new() }

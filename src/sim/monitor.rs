@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     invariant::Invariant,
+    ledger::Lease,
     model::{
         Access, ConflictKey, Digest, Outcome, PartitionId, Position, State, Timestamp, Version,
         conflict::merge,
@@ -58,6 +59,8 @@ struct Inner {
     registers: BTreeMap<(Store, String), (Version, Digest)>,
     hashes: BTreeMap<(String, Version), Digest>,
     partitions: BTreeMap<PartitionId, Seen>,
+    /// The last lease of each partition: whose, and its number.
+    leases: BTreeMap<PartitionId, (u128, u64)>,
     appended: BTreeMap<PartitionId, BTreeSet<u64>>,
     doomed: BTreeSet<Position>,
     acknowledged: BTreeSet<Position>,
@@ -202,6 +205,26 @@ impl Monitor {
     /// Whether this record was made to fail.
     pub(super) fn is_doomed(&self, position: Position) -> bool {
         self.0.lock().doomed.contains(&position)
+    }
+
+    /// The ledger has given a lease: a number belongs to one owner, and an owner that asks twice keeps
+    /// what it has, or its second request would fence off its own first.
+    pub(super) fn leased(&self, lease: &Lease) {
+        let mut inner = self.0.lock();
+        let Lease { partition, nonce, epoch: number } = *lease;
+        let Some((owner, last)) = inner.leases.insert(partition, (nonce, number)) else { return };
+        if owner == nonce && last != number {
+            inner.violate(
+                Invariant::L1,
+                format!("the owner of {partition} held lease {last}, asked again, and fenced itself off with {number}"),
+            );
+        }
+        if owner != nonce && number <= last {
+            inner.violate(
+                Invariant::I13,
+                format!("lease {number} of {partition} was given to a second owner, after lease {last}"),
+            );
+        }
     }
 
     /// A ledger transaction has committed, and did this.
