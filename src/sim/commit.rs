@@ -56,7 +56,8 @@ impl Server {
         let row = self.ledger.partition(partition).await?;
         effects.push(Effect::Watermark(row.watermark));
         self.link.event(format_args!("ledger: {how} on {partition}: {}", summary(&effects)));
-        self.monitor.committed(partition, effects);
+        let by_former_owner = row.lease_epoch != self.lease.epoch;
+        self.monitor.committed(partition, effects, by_former_owner);
         Ok(())
     }
 

@@ -68,6 +68,9 @@ struct Inner {
     refused: BTreeSet<(Store, Position)>,
 }
 
+/// What a sentence ends with that tells of a transaction whose lease had gone to another.
+pub(super) const BY_FORMER_OWNER: &str = ", by a former owner";
+
 /// Most violations that are kept of one run: the first says what broke.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -227,9 +230,10 @@ impl Monitor {
         }
     }
 
-    /// A ledger transaction has committed, and did this.
-    pub(super) fn committed(&self, partition: PartitionId, effects: Vec<Effect>) {
+    /// A ledger transaction has committed, and did this; under a lease that another has by now, or not.
+    pub(super) fn committed(&self, partition: PartitionId, effects: Vec<Effect>, by_former_owner: bool) {
         let mut inner = self.0.lock();
+        let before = inner.violations.len();
         for effect in effects {
             match effect {
                 Effect::Inserted(offset, mut row) => {
@@ -238,6 +242,11 @@ impl Monitor {
                 }
                 Effect::Moved(offset, from, to) => inner.moved(partition, offset, from, to),
                 Effect::Watermark(watermark) => inner.watermark(partition, watermark),
+            }
+        }
+        if by_former_owner {
+            for violation in inner.violations.iter_mut().skip(before) {
+                violation.sentence.push_str(BY_FORMER_OWNER);
             }
         }
     }
