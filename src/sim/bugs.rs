@@ -36,6 +36,8 @@ pub const PAIRS: [(Bug, Bug, &str); 2] = [
 pub const COUNT: usize = Bug::ALL.len() + PAIRS.len();
 /// Seeds within which a bug must be caught.
 pub const SEEDS_MAX: u64 = 2_000;
+/// Longest sentence of a line.
+const SENTENCE_CHARS_MAX: usize = 140;
 /// Threads that hunt.
 const THREADS: usize = 2;
 
@@ -68,9 +70,20 @@ impl BugReport {
         let names: Vec<&str> = self.bugs.iter().map(|bug| bug.name()).collect();
         let names = names.join(" + ");
         match self.seeds {
-            Some(seeds) => format!("{names:<56} {seeds:>5} seeds  {:<5} {}", self.caught_by, self.sentence),
-            None => format!("{names:<56} SURVIVED"),
+            Some(seeds) => {
+                let (by, sentence) = (&self.caught_by, shortened(&self.sentence));
+                format!("{names:<40} {seeds:>5} seeds  {by:<5} {sentence}")
+            }
+            None => format!("{names:<40} SURVIVED"),
         }
+    }
+}
+
+/// A sentence that quotes whole records says too much for a line.
+fn shortened(sentence: &str) -> String {
+    match sentence.char_indices().nth(SENTENCE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &sentence[..end]),
+        None => sentence.to_owned(),
     }
 }
 
