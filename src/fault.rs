@@ -154,7 +154,7 @@ bugs! {
     TransientIsRefusal = "transient-is-refusal",
     /// M14: the before-image is read from a store, not from the heads.
     BeforeImageFromStore = "before-image-from-store",
-    /// M15: a resumed saga decides its after-image again.
+    /// M15: a resumed saga decides its after-image again, from what its first attempt has left behind.
     AfterImageRecomputed = "after-image-recomputed",
     /// M16: duplicates are looked for outside the inbox transaction.
     DedupeOutsideTransaction = "dedupe-outside-transaction",

@@ -6,12 +6,15 @@ use crate::sim;
 
 use super::{Exit, Failure, output};
 
+/// Seeds of a campaign that does not say how many.
+const SEEDS: u64 = 500;
+
 /// What `sim` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// How many seeds
-    #[arg(long, default_value_t = 500)]
-    seeds: u64,
+    /// How many seeds [default: 500; with --bugs: 2000 at most for each]
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -38,28 +41,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match arguments.seed {
         Some(seed) => one(seed, arguments.trace),
-        None => many(arguments.from, arguments.seeds),
+        None => many(arguments.from, arguments.seeds.unwrap_or(SEEDS)),
     }
 }
 
 #[cfg(feature = "bugs")]
-fn bugs(seeds: u64) -> Result<(), Failure> {
+fn bugs(seeds: Option<u64>) -> Result<(), Failure> {
+    let seeds = seeds.unwrap_or(sim::bugs::SEEDS_MAX);
     // A planted bug may panic where an assertion catches it: that is a catch, not news.
     std::panic::set_hook(Box::new(|_| {}));
-    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), |report| output::say(&report.render()));
+    let bar = ProgressBar::new(sim::bugs::COUNT as u64);
+    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), || bar.inc(1));
+    bar.finish_and_clear();
     let mut out = output::Out::new();
     out.text(&sim::bugs::render(&reports))?;
     out.finish()?;
     match reports.iter().filter(|report| report.seeds.is_none()).count() {
         0 => Ok(()),
         survived => {
-            Err(Failure::new(Exit::Findings, format!("{survived} planted bugs survived {seeds} seeds")))
+            Err(Failure::new(Exit::Failed, format!("{survived} planted bugs survived {seeds} seeds")))
         }
     }
 }
 
 #[cfg(not(feature = "bugs"))]
-fn bugs(_seeds: u64) -> Result<(), Failure> {
+fn bugs(_seeds: Option<u64>) -> Result<(), Failure> {
     Err(Failure::usage("this build has no planted bugs; build it with `--features bugs`".to_owned()))
 }
 

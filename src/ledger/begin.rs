@@ -283,7 +283,10 @@ impl Turn<'_> {
                 })
             })
             .collect();
-        let decisions = self.decide_all(&requests).await?;
+        let decisions = match self.read_ahead.take() {
+            Some(stale) => self.decide_by(&requests, stale).await?,
+            None => self.decide_all(&requests).await?,
+        };
         drop(requests);
         let number = self.number();
         for (draft, decision) in free.into_iter().zip(decisions) {

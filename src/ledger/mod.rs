@@ -28,6 +28,7 @@ pub mod finish;
 pub mod keys;
 pub mod memory;
 pub mod outcome;
+mod planted;
 mod sql;
 pub mod sqlite;
 pub mod start;

@@ -146,7 +146,8 @@ impl Turn<'_> {
     }
 }
 
-fn revive(row: &SagaRow) -> Result<Command, Error> {
+/// The command of a row that still holds it.
+pub(super) fn revive(row: &SagaRow) -> Result<Command, Error> {
     let lost = |what: &str| Error::Corrupt(format!("saga at offset {} {what}", row.offset));
     let header = row.header.as_ref().ok_or_else(|| lost("waits without a header"))?;
     let body = row.body.as_ref().ok_or_else(|| lost("waits without its command"))?;

@@ -25,7 +25,7 @@ pub struct Turn<'a> {
     pub(super) now: Timestamp,
     /// What ended in this turn.
     pub(super) ended: Ended,
-    /// Only for a planted bug: heads that were read before earlier sagas had ended.
+    /// Only for a planted bug: what was read before earlier sagas had ended.
     pub(super) read_ahead: Option<Facts>,
 }
 
@@ -97,14 +97,11 @@ impl<'a> Turn<'a> {
     /// Reads what these commands need to know, in a few bulk statements, and decides each. They must
     /// not conflict: each is decided as if it were alone.
     pub(super) async fn decide_all(&mut self, requests: &[Request<'_>]) -> Result<Vec<Decision>, Error> {
-        let facts = match self.read_ahead.take() {
-            Some(stale) => stale,
-            None => self.facts(requests).await?,
-        };
+        let facts = self.facts(requests).await?;
         Ok(requests.iter().map(|request| self.decide.decide(request, &facts)).collect())
     }
 
-    async fn facts(&mut self, requests: &[Request<'_>]) -> Result<Facts, Error> {
+    pub(super) async fn facts(&mut self, requests: &[Request<'_>]) -> Result<Facts, Error> {
         let mut wanted = Wanted::default();
         let mut counted = BTreeSet::new();
         for request in requests {

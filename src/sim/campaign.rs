@@ -1,7 +1,8 @@
 //! Many seeds, on two threads, and one line that says what they came to.
 //!
-//! A fault that never fired looks exactly like a pass, so a campaign of a hundred seeds or more fails
-//! when one kind did not fire, or one boundary was never passed.
+//! A fault that never fired looks exactly like a pass, so a campaign of five hundred seeds or more fails
+//! when one kind did not fire, or one boundary was never passed; one of thousands also when one boundary
+//! was never struck.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,9 @@ use super::{Boundary, Fault, Options, SeedReport, run};
 use crate::model::Code;
 
 /// From so many seeds on, every kind of fault must have fired.
-const COVERAGE_SEEDS: u64 = 100;
+const COVERAGE_SEEDS: u64 = 500;
+/// From so many seeds on, every boundary must have been struck.
+const STRIKE_SEEDS: u64 = 5_000;
 /// Threads that run seeds.
 const THREADS: usize = 2;
 /// Failed seeds that are kept whole.
@@ -105,10 +108,23 @@ impl CampaignReport {
         passed.filter(|(_, (passes, _))| *passes == 0).map(|(boundary, _)| *boundary).collect()
     }
 
+    /// Boundaries at which no node was struck although there were seeds enough.
+    #[must_use]
+    pub fn unstruck(&self) -> Vec<Boundary> {
+        if self.seeds < STRIKE_SEEDS {
+            return Vec::new();
+        }
+        let struck = Boundary::ALL.iter().zip(&self.boundaries);
+        struck.filter(|(_, (_, strikes))| *strikes == 0).map(|(boundary, _)| *boundary).collect()
+    }
+
     /// Whether nothing was broken, and everything was tried.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.failed == 0 && self.silent().is_empty() && self.unreached().is_empty()
+        self.failed == 0
+            && self.silent().is_empty()
+            && self.unreached().is_empty()
+            && self.unstruck().is_empty()
     }
 
     /// The report as text: one line of verdict, then what supports it.
@@ -142,6 +158,9 @@ impl CampaignReport {
         }
         for boundary in self.unreached() {
             line(format_args!("  never passed: {}\n", boundary.name()));
+        }
+        for boundary in self.unstruck() {
+            line(format_args!("  never struck: {}\n", boundary.name()));
         }
         for failure in &self.failures {
             for violation in failure.violations.iter().take(3) {

@@ -28,7 +28,7 @@ use super::{
 
 /// Everything that is read of a run before it is judged.
 pub(super) struct Rest {
-    /// The log, in order within each partition.
+    /// The log of every epoch, in order of epochs, and within each partition.
     pub(super) records: Vec<Record>,
     /// Its ends.
     pub(super) ends: BTreeMap<PartitionId, u64>,
@@ -82,7 +82,7 @@ pub(super) async fn read_registers(store: &dyn graph::Project) -> Vec<graph::Wri
 }
 
 /// What is broken, if anything.
-pub(super) fn check(rest: &Rest, monitor: &Monitor, routing: Routing) -> Vec<Violation> {
+pub(super) fn check(rest: &Rest, monitor: &Monitor, routing: &dyn Fn(u32) -> Routing) -> Vec<Violation> {
     let row = |position: Position| rest.rows.get(&position).cloned();
     let was_refused = |position| monitor.was_refused(position);
     let fold = Fold::of(&rest.records, &Witness { routing, row: &row, was_refused: &was_refused });

@@ -4,7 +4,14 @@
 //! it knows dies with it; what the servers know stays. A paused node is taken for dead by the group
 //! after a while, and goes on as a zombie.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -68,6 +75,8 @@ pub(super) struct Cluster {
     servers: Arc<Servers>,
     running: Mutex<BTreeMap<u32, Running>>,
     started: Mutex<u32>,
+    /// Rises when every node is ended: what was to start before then does not.
+    generation: AtomicU32,
     fate: mpsc::Sender<Fate>,
 }
 
@@ -80,7 +89,13 @@ impl Cluster {
     /// No nodes yet, and what becomes of them.
     pub(super) fn new(servers: Arc<Servers>) -> (Arc<Self>, mpsc::Receiver<Fate>) {
         let (fate, fates) = mpsc::channel(FATES_MAX);
-        let cluster = Self { servers, running: Mutex::default(), started: Mutex::new(0), fate };
+        let cluster = Self {
+            servers,
+            running: Mutex::default(),
+            started: Mutex::new(0),
+            generation: AtomicU32::new(0),
+            fate,
+        };
         (Arc::new(cluster), fates)
     }
 
@@ -177,10 +192,12 @@ impl Cluster {
             gone.sessions.end_all();
             cluster.servers.log.lose(id, true);
         });
-        let cluster = Arc::clone(self);
+        let (cluster, generation) = (Arc::clone(self), self.generation.load(Ordering::Relaxed));
         self.servers.network.spawn(async move {
             tokio::time::sleep(Duration::from_millis(restart)).await;
-            cluster.start();
+            if cluster.generation.load(Ordering::Relaxed) == generation {
+                cluster.start();
+            }
         });
     }
 
@@ -254,7 +271,20 @@ impl Cluster {
         }
     }
 
-    /// Ends every node.
+    /// Kills every node, and none is started in its place.
+    pub(super) async fn end_all(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        let gone = std::mem::take(&mut *self.running.lock());
+        for run in gone.values() {
+            run.node.kill();
+            run.sessions.end_all();
+        }
+        if self.servers.vectors.crash().await {
+            self.servers.network.faults.count(Fault::VectorTailLost);
+        }
+    }
+
+    /// Ends every node with the run.
     pub(super) fn stop_all(&self) {
         self.running.lock().values().for_each(|run| run.node.tasks.kill());
     }

@@ -90,8 +90,12 @@ faults! {
     LedgerLateCommit = "ledger-late-commit" / 0.05,
     /// The pool hands out a connection that is inside an open transaction.
     LedgerLeakyConnection = "ledger-leaky-connection" / 0.02,
+    /// The moves and the watermark of a committed transaction arrive once more, in one of their own.
+    LedgerAgain = "ledger-again" / 0.1,
     /// The lease is taken, and the answer lost.
     LeaseLostReply = "lease-lost-reply" / 0.1,
+    /// The lease is asked for, and asked for again later in the same name.
+    LeaseDouble = "lease-double" / 0.15,
     /// An append never arrives; the producer cannot know.
     AppendLostRequest = "append-lost-request" / 0.1,
     /// An append is done, and its answer lost.
@@ -124,6 +128,8 @@ faults! {
     PauseAtBoundary = "pause-at-boundary" / 0.012,
     /// The wall clock jumps.
     ClockJump = "clock-jump" / 0.05,
+    /// The log is made anew, its offsets start at 0, and another epoch is opened over it.
+    NewEpoch = "new-epoch" / 1.0,
 }
 
 impl Fault {
@@ -210,6 +216,11 @@ impl Faults {
     /// Nothing goes wrong from here on.
     pub(super) fn stop(&self) {
         self.active.store(false, Ordering::Relaxed);
+    }
+
+    /// Things go wrong again.
+    pub(super) fn go_on(&self) {
+        self.active.store(true, Ordering::Relaxed);
     }
 
     /// Whether things still go wrong.

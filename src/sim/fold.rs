@@ -82,8 +82,8 @@ pub(super) struct Fold {
 
 /// Who knows more than the log does.
 pub(super) struct Witness<'a> {
-    /// How the log routes.
-    pub(super) routing: Routing,
+    /// How the log routes in an epoch.
+    pub(super) routing: &'a dyn Fn(u32) -> Routing,
     /// The row of a position.
     pub(super) row: &'a dyn Fn(Position) -> Option<SagaRow>,
     /// Whether a store refused an item of this saga for good.
@@ -110,7 +110,7 @@ impl Fold {
         if !row.state.is_terminal() {
             return self.violate(Invariant::L1, format!("saga {position} is still {:?}", row.state));
         }
-        match envelope::decode(record, witness.routing, &Limits::default()) {
+        match envelope::decode(record, (witness.routing)(position.epoch), &Limits::default()) {
             Decoded::Unreadable { code, .. } => self.must_fail(position, &row, code, "it cannot be read"),
             Decoded::Failed(failed) => {
                 if self.settled_by_claim(position, &failed.header, failed.body_hash, &row, witness) {

@@ -37,10 +37,8 @@ const RELEASE_MS_MAX: u64 = 3_000;
 
 /// The log and its group: what every node shares.
 pub(super) struct SharedLog {
-    /// The records.
-    pub(super) inner: MemoryLog,
-    /// The epoch that positions carry.
-    pub(super) epoch: u32,
+    /// The log of each epoch, the current one last.
+    logs: Mutex<Vec<MemoryLog>>,
     monitor: Arc<Monitor>,
     network: Arc<Network>,
     group: Mutex<Group>,
@@ -72,8 +70,30 @@ impl Member {
 
 impl SharedLog {
     /// An empty log without members.
-    pub(super) fn new(inner: MemoryLog, epoch: u32, monitor: Arc<Monitor>, network: Arc<Network>) -> Self {
-        Self { inner, epoch, monitor, network, group: Mutex::default() }
+    pub(super) fn new(log: MemoryLog, monitor: Arc<Monitor>, network: Arc<Network>) -> Self {
+        Self { logs: Mutex::new(vec![log]), monitor, network, group: Mutex::default() }
+    }
+
+    /// The log of the current epoch.
+    pub(super) fn log(&self) -> MemoryLog {
+        self.logs.lock().last().cloned().expect("there is a log from the start")
+    }
+
+    /// The log of each epoch, from 1.
+    pub(super) fn logs(&self) -> Vec<MemoryLog> {
+        self.logs.lock().clone()
+    }
+
+    /// The epoch that positions carry now.
+    pub(super) fn epoch(&self) -> u32 {
+        u32::try_from(self.logs.lock().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The log is made anew, and its group with it; what is still on its way arrives in the new one.
+    pub(super) fn renew(&self, log: MemoryLog) {
+        self.logs.lock().push(log);
+        self.log().set_epoch(self.epoch());
+        *self.group.lock() = Group::default();
     }
 
     /// Appends one record for a producer, to `partition` whatever its key. `doomed`: whoever made it
@@ -93,8 +113,13 @@ impl SharedLog {
         self.network.latency().await;
         let lost = || Err(AppendError::Unknown("no answer in time".to_owned()));
         let append = {
-            let log = Arc::clone(self);
-            move || log.append_one(partition, key.clone(), value.clone(), headers.clone(), doomed)
+            let (log, epoch) = (Arc::clone(self), self.epoch());
+            // What was in its wrong place may be in its right one when it arrives in another epoch.
+            let doomed = move |log: &Self| doomed && log.epoch() == epoch;
+            move || {
+                let doomed = doomed(&log);
+                log.append_one(partition, key.clone(), value.clone(), headers.clone(), doomed)
+            }
         };
         if faults.fires(Fault::AppendLostRequest) {
             self.network.give_up().await;
@@ -110,7 +135,7 @@ impl SharedLog {
             return lost();
         }
         let answer = append();
-        let struck = self.network.boundaries.pass(Boundary::Appended);
+        let struck = self.network.strike(Boundary::Appended);
         if let Some(action @ (Action::Kill | Action::Zombie)) = struck {
             self.network.blow(action);
         }
@@ -132,18 +157,19 @@ impl SharedLog {
         headers: Headers,
         doomed: bool,
     ) -> Result<AppendedAt, AppendError> {
+        let log = self.log();
         if self.network.faults.fires(Fault::OffsetGap) {
-            self.inner.skip(partition, self.network.faults.between(Fault::OffsetGap, 1, 3));
+            log.skip(partition, self.network.faults.between(Fault::OffsetGap, 1, 3));
         }
-        let appended = self.inner.append_to(partition, key, value, headers)?;
+        let appended = log.append_to(partition, key, value, headers)?;
         if planted(Bug::AckBeforeDurable) && appended.offset % 7 == 3 {
             // Acknowledged, and gone with the log's process before it was written down.
-            self.inner.truncate(partition, appended.offset);
-            self.inner.skip(partition, 1);
+            log.truncate(partition, appended.offset);
+            log.skip(partition, 1);
         }
-        self.monitor.appended(PartitionId { epoch: self.epoch, partition }, appended.offset, doomed);
-        let event = format_args!("append {partition}.{}", appended.offset);
-        self.network.trace.event(&"log", event);
+        self.monitor.appended(PartitionId { epoch: self.epoch(), partition }, appended.offset, doomed);
+        let at = PartitionId { epoch: self.epoch(), partition }.at(appended.offset);
+        self.network.trace.event(&"log", format_args!("append {at}"));
         Ok(appended)
     }
 
@@ -193,7 +219,7 @@ impl SharedLog {
         if live.is_empty() {
             return;
         }
-        for partition in 0..self.inner.topology().partitions {
+        for partition in 0..self.log().topology().partitions {
             let turn = (partition + group.rotation) as usize % live.len();
             let Some(target) = live.get(turn).copied() else { continue };
             match group.owners.get(&partition).copied() {
@@ -304,7 +330,7 @@ async fn reach(link: &Link) -> Result<(), ReadError> {
 #[async_trait]
 impl CommandLog for SimulatedLog {
     fn topology(&self) -> Topology {
-        self.shared.inner.topology()
+        self.shared.log().topology()
     }
 
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<AppendedAt, AppendError>> {
@@ -320,18 +346,18 @@ impl CommandLog for SimulatedLog {
 
     async fn reader(&self, partition: u32, offset: u64) -> Result<Box<dyn Reader>, ReadError> {
         self.reach().await?;
-        let inner = self.shared.inner.reader(partition, offset).await?;
+        let inner = self.shared.log().reader(partition, offset).await?;
         Ok(Box::new(SimulatedReader { link: self.link.clone(), inner, read: VecDeque::new() }))
     }
 
     async fn bounds(&self, partition: u32) -> Result<Bounds, ReadError> {
         self.reach().await?;
-        self.shared.inner.bounds(partition).await
+        self.shared.log().bounds(partition).await
     }
 
     async fn record(&self, partition: u32, offset: u64) -> Result<Option<Record>, ReadError> {
         self.reach().await?;
-        self.shared.inner.record(partition, offset).await
+        self.shared.log().record(partition, offset).await
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, ReadError> {
@@ -346,7 +372,7 @@ impl CommandLog for SimulatedLog {
 
     async fn note_watermark(&self, partition: u32, watermark: u64) {
         self.link.node.gate().await;
-        self.shared.inner.note_watermark(partition, watermark).await;
+        self.shared.log().note_watermark(partition, watermark).await;
     }
 }
 
@@ -418,21 +444,21 @@ impl OutcomeSink for SimulatedLog {
         };
         let taken = events.get(..usize::try_from(part).unwrap_or(events.len())).unwrap_or(events);
         taken.iter().for_each(|event| self.shared.monitor.published(&event.outcome));
-        self.shared.inner.publish(partition, taken).await?;
+        self.shared.log().publish(partition, taken).await?;
         self.link.event(format_args!("publish {} of {} outcomes of {partition}", taken.len(), events.len()));
         if reply_lost {
             return lost();
         }
         match self.link.pass(Boundary::Unmarked).await {
             Some(Action::Unknown) => lost(),
-            Some(Action::Repeat) => self.shared.inner.publish(partition, taken).await,
+            Some(Action::Repeat) => self.shared.log().publish(partition, taken).await,
             _ => Ok(()),
         }
     }
 
     async fn witness(&self, partition: PartitionId) -> Result<Option<u64>, String> {
         self.reach().await.map_err(|error| error.to_string())?;
-        self.shared.inner.witness(partition).await
+        self.shared.log().witness(partition).await
     }
 }
 
@@ -441,7 +467,7 @@ impl DeadLetters for SimulatedLog {
     async fn send(&self, letters: &[DeadLetter]) -> Result<(), String> {
         self.link.node.gate().await;
         self.link.network.latency().await;
-        self.shared.inner.send(letters).await?;
+        self.shared.log().send(letters).await?;
         self.link.event(format_args!("send {} dead letters", letters.len()));
         self.link.node.gate().await;
         if self.link.network.faults.fires(Fault::LetterLostReply) {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     invariant::Invariant,
+    ledger::Lease,
     model::{
         Access, ConflictKey, Digest, Outcome, PartitionId, Position, State, Timestamp, Version,
         conflict::merge,
@@ -58,12 +59,17 @@ struct Inner {
     registers: BTreeMap<(Store, String), (Version, Digest)>,
     hashes: BTreeMap<(String, Version), Digest>,
     partitions: BTreeMap<PartitionId, Seen>,
+    /// The last lease of each partition: whose, and its number.
+    leases: BTreeMap<PartitionId, (u128, u64)>,
     appended: BTreeMap<PartitionId, BTreeSet<u64>>,
     doomed: BTreeSet<Position>,
     acknowledged: BTreeSet<Position>,
     published: BTreeMap<Position, Outcome>,
     refused: BTreeSet<(Store, Position)>,
 }
+
+/// What a sentence ends with that tells of a transaction whose lease had gone to another.
+pub(super) const BY_FORMER_OWNER: &str = ", by a former owner";
 
 /// Most violations that are kept of one run: the first says what broke.
 const VIOLATIONS_MAX: usize = 20;
@@ -204,9 +210,30 @@ impl Monitor {
         self.0.lock().doomed.contains(&position)
     }
 
-    /// A ledger transaction has committed, and did this.
-    pub(super) fn committed(&self, partition: PartitionId, effects: Vec<Effect>) {
+    /// The ledger has given a lease: a number belongs to one owner, and an owner that asks twice keeps
+    /// what it has, or its second request would fence off its own first.
+    pub(super) fn leased(&self, lease: &Lease) {
         let mut inner = self.0.lock();
+        let Lease { partition, nonce, epoch: number } = *lease;
+        let Some((owner, last)) = inner.leases.insert(partition, (nonce, number)) else { return };
+        if owner == nonce && last != number {
+            inner.violate(
+                Invariant::L1,
+                format!("the owner of {partition} held lease {last}, asked again, and fenced itself off with {number}"),
+            );
+        }
+        if owner != nonce && number <= last {
+            inner.violate(
+                Invariant::I13,
+                format!("lease {number} of {partition} was given to a second owner, after lease {last}"),
+            );
+        }
+    }
+
+    /// A ledger transaction has committed, and did this; under a lease that another has by now, or not.
+    pub(super) fn committed(&self, partition: PartitionId, effects: Vec<Effect>, by_former_owner: bool) {
+        let mut inner = self.0.lock();
+        let before = inner.violations.len();
         for effect in effects {
             match effect {
                 Effect::Inserted(offset, mut row) => {
@@ -215,6 +242,11 @@ impl Monitor {
                 }
                 Effect::Moved(offset, from, to) => inner.moved(partition, offset, from, to),
                 Effect::Watermark(watermark) => inner.watermark(partition, watermark),
+            }
+        }
+        if by_former_owner {
+            for violation in inner.violations.iter_mut().skip(before) {
+                violation.sentence.push_str(BY_FORMER_OWNER);
             }
         }
     }

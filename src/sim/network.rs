@@ -204,6 +204,21 @@ impl Network {
         }));
     }
 
+    /// What befalls whoever passes `boundary` now: by plan, or by chance.
+    pub(super) fn strike(&self, boundary: Boundary) -> Option<Action> {
+        self.boundaries.pass(boundary).or_else(|| {
+            let action = if self.faults.fires(Fault::KillAtBoundary) {
+                Action::Kill
+            } else if self.faults.fires(Fault::PauseAtBoundary) {
+                Action::Zombie
+            } else {
+                return None;
+            };
+            self.boundaries.struck(boundary);
+            Some(action)
+        })
+    }
+
     /// Asks for a blow on any node.
     pub(super) fn blow(&self, action: Action) {
         self.blows.lock().push(action);
@@ -263,19 +278,7 @@ impl Link {
     /// Passes a crash boundary: returns what is to become of the call there, if the node lives on.
     pub(super) async fn pass(&self, boundary: Boundary) -> Option<Action> {
         self.node.gate().await;
-        let faults = &self.network.faults;
-        let planned = self.network.boundaries.pass(boundary);
-        let action = planned.or_else(|| {
-            let action = if faults.fires(Fault::KillAtBoundary) {
-                Action::Kill
-            } else if faults.fires(Fault::PauseAtBoundary) {
-                Action::Zombie
-            } else {
-                return None;
-            };
-            self.network.boundaries.struck(boundary);
-            Some(action)
-        });
+        let action = self.network.strike(boundary);
         if let Some(action) = action {
             self.event(format_args!("{} at boundary `{}`", action.name(), boundary.name()));
         }
@@ -328,7 +331,9 @@ impl Link {
             answer.send(once.await).map_err(drop).unwrap_or_default();
         });
         if let Some(fault) = fires(route.double) {
-            network.spawn(later(faults.between(fault, 0, 20_000), &work));
+            // An owner keeps its lease for a while: a late second request finds it still there.
+            let longest = if fault == Fault::LeaseDouble { 3_000 } else { 20_000 };
+            network.spawn(later(faults.between(fault, 0, longest), &work));
         }
         if struck == Some(Action::Repeat) {
             self.again(&work);

@@ -3,18 +3,22 @@
 //! ```text
 //! producers ─▶ log ─▶ nodes ─▶ ledger, stores        faults on
 //!                                                    faults off: everything must end (L1)
+//! another epoch, in some seeds: nodes end, the log is made anew, and the same once more
 //! fold of the log ── compared with ── ledger, stores at rest
 //! ```
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 use crate::{
     graph::memory::MemoryGraph,
     invariant::Invariant,
-    ledger::memory::MemoryLedger,
-    log::{CommandLog, Partitioner, Record, envelope::Routing, memory::MemoryLog},
+    ledger::{EpochRow, memory::MemoryLedger},
+    log::{CommandLog, Partitioner, Record, Topology, envelope::Routing, memory::MemoryLog},
     model::{Code, PartitionId},
     random::Random,
+    tasks::Tasks,
     vector::memory::MemoryVectors,
 };
 
@@ -28,6 +32,7 @@ use super::{
     log::SharedLog,
     monitor::Monitor,
     network::{Network, Outage},
+    shape::Shape,
     stores::{Placing, Shared, VectorServer},
     trace::Trace,
     workload::{Kind, Producer},
@@ -37,8 +42,6 @@ use super::{
 const REST_MS_MAX: u64 = 180_000;
 /// How long producers may take: a run that drags on is cut, not failed.
 const LOAD_MS_MAX: u64 = 60_000;
-/// The epoch of a run's log.
-const EPOCH: u32 = 1;
 
 /// How many commands of each type ended with each code.
 type Endings = BTreeMap<(String, Code), u64>;
@@ -73,26 +76,20 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     let (cluster, fates) = Cluster::new(Arc::clone(&servers));
     let network = Arc::clone(&servers.network);
     // The loops of the world; they end with the runtime.
-    let world = crate::tasks::Tasks::new();
+    let world = Tasks::new();
     drop(world.spawn_until_stopped(Arc::clone(&cluster).watch(fates)));
-    (0..servers.shape.nodes).for_each(|_| cluster.start());
-    drop(world.spawn_until_stopped(Arc::clone(&cluster).harass()));
-
-    let producers: Vec<_> =
-        (0..servers.shape.producers).map(|n| world.spawn(producer(&servers, n).run())).collect();
-    let load = async {
-        for producer in producers {
-            // A producer neither panics nor is cancelled before the end of the run.
-            producer.await.unwrap_or_default();
+    let mut resting = None;
+    for epoch in 1..=servers.shape.epochs() {
+        if epoch > 1 {
+            renew(&servers, &cluster).await;
         }
-    };
-    let cut = tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), load).await.is_err();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    network.faults.stop();
-    network.trace.event(&"world", format_args!("faults stop{}", if cut { ", load cut" } else { "" }));
-    cluster.resume_all();
-
-    let resting = rest(&servers, &cluster).await;
+        load(&servers, &cluster, &world).await;
+        let is_last = epoch == servers.shape.epochs();
+        resting = rest(&servers, &cluster, is_last).await;
+        if resting.is_some() {
+            break;
+        }
+    }
     world.stop();
     cluster.stop_all();
     let (violations, endings) = judge(&servers, &reads, options, resting).await;
@@ -114,22 +111,69 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
     }
 }
 
+/// Nodes work, producers send, things go wrong; then nothing goes wrong any more.
+async fn load(servers: &Arc<Servers>, cluster: &Arc<Cluster>, world: &Tasks) {
+    (0..servers.shape.nodes).for_each(|_| cluster.start());
+    let harass = world.spawn(Arc::clone(cluster).harass());
+    let mut producers: Vec<_> =
+        (0..servers.shape.producers).map(|n| world.spawn(producer(servers, n).run())).collect();
+    let all = async {
+        for producer in &mut producers {
+            // A producer neither panics nor is cancelled before its time is over.
+            producer.await.unwrap_or_default();
+        }
+    };
+    let cut = tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), all).await.is_err();
+    producers.iter().filter(|_| cut).for_each(JoinHandle::abort);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let network = &servers.network;
+    network.faults.stop();
+    harass.abort();
+    network.trace.event(&"world", format_args!("faults stop{}", if cut { ", load cut" } else { "" }));
+    cluster.resume_all();
+}
+
+/// Every node ends, the log is made anew, and the next epoch is opened over it. What is on its way to
+/// the stores stays on its way.
+async fn renew(servers: &Servers, cluster: &Cluster) {
+    cluster.end_all().await;
+    let epoch = servers.log.epoch() + 1;
+    let log = new_log(&servers.shape, epoch, &servers.clock);
+    servers.log.renew(log.clone());
+    let Topology { identity, partitions, partitioner } = log.topology();
+    let row = EpochRow { epoch, identity, partitions, partitioner: partitioner.to_string() };
+    let opened = servers.ledger.open_epoch(&row).await;
+    servers.network.trace.event(&"world", format_args!("epoch {epoch} is opened: {}", opened.is_ok()));
+    servers.network.faults.count(Fault::NewEpoch);
+    servers.network.faults.go_on();
+}
+
+fn new_log(shape: &Shape, epoch: u32, clock: &Arc<SimulatedClock>) -> MemoryLog {
+    let (partitions, partitioner) = (shape.partitions_in(epoch), Partitioner::default());
+    MemoryLog::new(format!("simulated {epoch}"), partitions, partitioner, Arc::clone(clock) as Arc<_>)
+}
+
 fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     let stream = |stream: Stream| Random::from_seed(seed, stream as u64);
-    let shape = options.shape(&stream(Stream::Shape), Kind::SHARES);
+    let shape = Arc::new(options.shape(&stream(Stream::Shape), Kind::SHARES));
     let faults = if options.faults { Faults::draw(seed, &stream(Stream::Swarm)) } else { Faults::none(seed) };
     // What is embedded dies with its process: nothing of it is done once the process is gone.
-    let in_process = [Fault::LedgerLateCommit, Fault::VectorLate, Fault::VectorDouble];
+    let in_process = [
+        Fault::LedgerLateCommit,
+        Fault::LedgerAgain,
+        Fault::LeaseDouble,
+        Fault::VectorLate,
+        Fault::VectorDouble,
+    ];
     let faults = if shape.embedded { faults.without(&in_process) } else { faults };
     let trace = Trace::new(options.keep_trace);
     let boundaries = Boundaries::new(options.strike);
     let network = Arc::new(Network::new(faults, boundaries, trace, stream(Stream::Latency)));
     let clock = Arc::new(SimulatedClock::new());
     let monitor = Arc::new(Monitor::default());
-    let partitioner = Partitioner::default();
-    let placing = Placing { partitions: shape.partitions, partitioner };
-    let inner = MemoryLog::new("simulated", shape.partitions, partitioner, Arc::clone(&clock) as Arc<_>);
-    let log = SharedLog::new(inner, EPOCH, Arc::clone(&monitor), Arc::clone(&network));
+    let placing = Placing { shape: Arc::clone(&shape), partitioner: Partitioner::default() };
+    let first = new_log(&shape, 1, &clock);
+    let log = SharedLog::new(first, Arc::clone(&monitor), Arc::clone(&network));
     let vectors = Arc::new(MemoryVectors::new());
     let graph = shape.graph.then(|| Arc::new(MemoryGraph::new()));
     let embedded = shape.embedded;
@@ -142,32 +186,41 @@ fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
         ledger: Arc::new(MemoryLedger::new("simulated")),
         ledger_outage: Arc::new(Outage::new(Fault::LedgerOutage)),
         vectors: Arc::new(server),
-        vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing, shape.script.as_ref())),
+        vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing.clone())),
         graph: graph.clone().map(|graph| graph as Arc<_>),
-        graph_shared: Arc::new(Shared::graph(monitor, placing, shape.script.as_ref())),
-        shape: Arc::new(shape),
+        graph_shared: Arc::new(Shared::graph(monitor, placing)),
+        shape,
         seed,
     };
     (Arc::new(servers), Reads { vectors, graph })
 }
 
 fn producer(servers: &Servers, number: u64) -> Producer {
+    let epoch = servers.log.epoch();
     Producer {
         number,
-        random: Random::from_seed(servers.seed, Stream::Producer as u64 + number),
+        random: Random::from_seed(servers.seed, u64::from(epoch) * Stream::Producer as u64 + number),
         shape: Arc::clone(&servers.shape),
+        partitions: servers.shape.partitions_in(epoch),
         log: Arc::clone(&servers.log),
         monitor: Arc::clone(&servers.monitor),
         clock: Arc::clone(&servers.clock),
     }
 }
 
-fn partitions(servers: &Servers) -> Vec<PartitionId> {
-    (0..servers.shape.partitions).map(|partition| PartitionId { epoch: EPOCH, partition }).collect()
+/// Every partition of every epoch so far, with its log.
+fn partitions(servers: &Servers) -> Vec<(PartitionId, MemoryLog)> {
+    let mut partitions = Vec::new();
+    for (epoch, log) in (1..).zip(servers.log.logs()) {
+        let all = (0..log.topology().partitions).map(|partition| PartitionId { epoch, partition });
+        partitions.extend(all.map(|partition| (partition, log.clone())));
+    }
+    partitions
 }
 
-/// Waits until everything has ended; what has not is a violation of L1.
-async fn rest(servers: &Servers, cluster: &Cluster) -> Option<Violation> {
+/// Waits until everything has ended; what has not is a violation of L1. At the last rest, nothing is
+/// on its way any more either.
+async fn rest(servers: &Servers, cluster: &Cluster, is_last: bool) -> Option<Violation> {
     let began = servers.network.trace.elapsed_ms();
     loop {
         // A strike that was on its way may still have held one.
@@ -175,7 +228,7 @@ async fn rest(servers: &Servers, cluster: &Cluster) -> Option<Violation> {
         let unrest = unrest(servers).await;
         let waited = servers.network.trace.elapsed_ms() - began;
         match unrest {
-            None if servers.network.in_flight() == 0 => return None,
+            None if !is_last || servers.network.in_flight() == 0 => return None,
             Some(unrest) if waited > REST_MS_MAX => {
                 let sentence = format!("{unrest}, {waited} ms after the last fault");
                 return Some(Violation { invariant: Invariant::L1, sentence });
@@ -187,9 +240,9 @@ async fn rest(servers: &Servers, cluster: &Cluster) -> Option<Violation> {
 
 /// What has not ended yet, if anything.
 async fn unrest(servers: &Servers) -> Option<String> {
-    for partition in partitions(servers) {
-        let end = servers.log.inner.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
-        let last = last_record(servers, partition, end).await;
+    for (partition, log) in partitions(servers) {
+        let end = log.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
+        let last = last_record(&log, partition, end).await;
         let Ok(row) = servers.ledger.partition(partition).await else {
             return Some("no node has opened the epoch".to_owned());
         };
@@ -212,11 +265,11 @@ async fn unrest(servers: &Servers) -> Option<String> {
 }
 
 /// The offset of the last record; what follows it are gaps, which nobody can read.
-async fn last_record(servers: &Servers, partition: PartitionId, end: u64) -> Option<u64> {
+async fn last_record(log: &MemoryLog, partition: PartitionId, end: u64) -> Option<u64> {
     let mut offset = end;
     while offset > 0 {
         offset -= 1;
-        if let Ok(Some(_)) = servers.log.inner.record(partition.partition, offset).await {
+        if let Ok(Some(_)) = log.record(partition.partition, offset).await {
             return Some(offset);
         }
     }
@@ -233,7 +286,8 @@ async fn judge(
     violations.extend(resting);
     let mut endings = Endings::new();
     let (records, ends) = read_log(servers).await;
-    let partitions = partitions(servers);
+    let partitions: Vec<PartitionId> =
+        partitions(servers).into_iter().map(|(partition, _)| partition).collect();
     match check::read_ledger(&*servers.ledger, &records, &partitions).await {
         Ok((rows, watermarks, heads, relations)) => {
             for row in rows.values() {
@@ -245,7 +299,7 @@ async fn judge(
                 Some(graph) => Some(check::read_registers(&**graph).await),
                 None => None,
             };
-            let letters = servers.log.inner.letters();
+            let letters = servers.log.logs().into_iter().flat_map(|log| log.letters());
             let mut rest = Rest {
                 records,
                 ends,
@@ -255,15 +309,17 @@ async fn judge(
                 relations,
                 points: check::read_points(&*reads.vectors).await,
                 registers,
-                letters: letters.iter().map(|letter| letter.record.position).collect(),
+                letters: letters.map(|letter| letter.record.position).collect(),
             };
             if options.canary {
                 // Told that the last record was never there, the fold must contradict the stores.
                 rest.rows.clear();
             }
-            let routing =
-                Routing { partitions: servers.shape.partitions, partitioner: Partitioner::default() };
-            violations.extend(check::check(&rest, &servers.monitor, routing));
+            let routing = |epoch| Routing {
+                partitions: servers.shape.partitions_in(epoch),
+                partitioner: Partitioner::default(),
+            };
+            violations.extend(check::check(&rest, &servers.monitor, &routing));
         }
         Err(error) => violations.push(Violation { invariant: Invariant::I4, sentence: error }),
     }
@@ -273,11 +329,11 @@ async fn judge(
 async fn read_log(servers: &Servers) -> (Vec<Record>, BTreeMap<PartitionId, u64>) {
     let mut records = Vec::new();
     let mut ends = BTreeMap::new();
-    for partition in partitions(servers) {
-        let end = servers.log.inner.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
+    for (partition, log) in partitions(servers) {
+        let end = log.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
         ends.insert(partition, end);
         for offset in 0..end {
-            if let Ok(Some(record)) = servers.log.inner.record(partition.partition, offset).await {
+            if let Ok(Some(record)) = log.record(partition.partition, offset).await {
                 records.push(record);
             }
         }

@@ -22,8 +22,8 @@ pub(super) struct Script {
 /// How large a run is, and what it is made of.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
-    /// Partitions of the log.
-    pub(super) partitions: u32,
+    /// Partitions of the log, by epoch: one or two epochs.
+    pub(super) partitions: Vec<u32>,
     /// Spaces; several share a partition.
     pub(super) spaces: u64,
     /// Memory ids of a space.
@@ -64,8 +64,8 @@ impl Shape {
             checkpoint_interval: Duration::from_millis(200 + random.below(3_000)),
             ..worker::Options::default()
         };
-        Self {
-            partitions: 1 + small(random, 4),
+        let mut shape = Self {
+            partitions: vec![1 + small(random, 4)],
             spaces: 1 + random.below(4),
             memories: 2 + random.below(8),
             producers: 1 + random.below(3),
@@ -80,13 +80,29 @@ impl Shape {
                 .collect(),
             options,
             script: None,
+        };
+        if random.chance(0.25) {
+            // Another number of partitions, so that spaces move between them.
+            shape.partitions.push(1 + small(random, 4));
         }
+        shape
+    }
+
+    /// How many epochs the log has in this run.
+    pub(super) fn epochs(&self) -> u32 {
+        u32::try_from(self.partitions.len()).unwrap_or(1)
+    }
+
+    /// How many partitions the log has in `epoch`, from 1.
+    pub(super) fn partitions_in(&self, epoch: u32) -> u32 {
+        let index = usize::try_from(epoch.saturating_sub(1)).unwrap_or(0);
+        self.partitions.get(index).copied().unwrap_or(1)
     }
 
     /// A small world that draws nothing: one partition, two nodes, and what the script says.
     pub(super) fn scripted(script: Script, graph: bool) -> Self {
         Self {
-            partitions: 1,
+            partitions: vec![1],
             spaces: 1,
             memories: 0,
             producers: 1,

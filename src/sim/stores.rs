@@ -25,7 +25,7 @@ use super::{
     faults::Fault,
     monitor::{Monitor, Store},
     network::{Link, Loss, Outage, Route, Work},
-    shape::Script,
+    shape::{Script, Shape},
 };
 
 /// What of a memory's content makes a store refuse it for good.
@@ -34,17 +34,18 @@ pub(super) const REFUSED_BY_VECTOR: &str = "the vector store never takes this";
 pub(super) const REFUSED_BY_GRAPH: &str = "the graph store never takes this";
 
 /// How positions follow from what a store is told: the space names the partition.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Placing {
-    /// How many partitions.
-    pub(super) partitions: u32,
+    /// How many partitions each epoch has.
+    pub(super) shape: Arc<Shape>,
     /// How keys become partitions.
     pub(super) partitioner: Partitioner,
 }
 
 impl Placing {
-    fn partition(self, space: &Space, version: Version) -> PartitionId {
-        let partition = self.partitioner.partition(space.as_str().as_bytes(), self.partitions);
+    fn partition(&self, space: &Space, version: Version) -> PartitionId {
+        let partitions = self.shape.partitions_in(version.epoch);
+        let partition = self.partitioner.partition(space.as_str().as_bytes(), partitions);
         PartitionId { epoch: version.epoch, partition }
     }
 }
@@ -165,15 +166,17 @@ pub(super) struct Shared {
 
 impl Shared {
     /// For the vector store.
-    pub(super) fn vector(monitor: Arc<Monitor>, placing: Placing, script: Option<&Script>) -> Self {
+    pub(super) fn vector(monitor: Arc<Monitor>, placing: Placing) -> Self {
         let outage = Arc::new(Outage::new(Fault::VectorOutage));
-        Self { traits: Traits::vector(outage), monitor, placing, refuse: refused(script, Store::Vector) }
+        let refuse = refused(placing.shape.script.as_ref(), Store::Vector);
+        Self { traits: Traits::vector(outage), monitor, placing, refuse }
     }
 
     /// For the graph store.
-    pub(super) fn graph(monitor: Arc<Monitor>, placing: Placing, script: Option<&Script>) -> Self {
+    pub(super) fn graph(monitor: Arc<Monitor>, placing: Placing) -> Self {
         let outage = Arc::new(Outage::new(Fault::GraphOutage));
-        Self { traits: Traits::graph(outage), monitor, placing, refuse: refused(script, Store::Graph) }
+        let refuse = refused(placing.shape.script.as_ref(), Store::Graph);
+        Self { traits: Traits::graph(outage), monitor, placing, refuse }
     }
 
     /// Whether this item is refused for good.

@@ -87,6 +87,8 @@ pub(super) struct Producer {
     pub(super) random: Random,
     /// The shape of the run.
     pub(super) shape: Arc<Shape>,
+    /// How many partitions the log has now.
+    pub(super) partitions: u32,
     /// Where it appends.
     pub(super) log: Arc<SharedLog>,
     /// What it learns from outcomes, and what it was told.
@@ -129,7 +131,7 @@ impl Producer {
             let Wire { partition, key, value, headers, doomed } = wire.clone();
             match self.log.produce(partition, key, value, headers, doomed).await {
                 Ok(at) => {
-                    let partition = PartitionId { epoch: self.log.epoch, partition: at.partition };
+                    let partition = PartitionId { epoch: self.log.epoch(), partition: at.partition };
                     self.monitor.acknowledged(partition.at(at.offset));
                     return;
                 }
@@ -414,7 +416,7 @@ impl Producer {
 
     /// Writes a draft down as bare JSON, in its right place.
     fn plain(&self, draft: &Draft) -> Wire {
-        let partition = Partitioner::default().partition(draft.space.as_bytes(), self.shape.partitions);
+        let partition = Partitioner::default().partition(draft.space.as_bytes(), self.partitions);
         let key = Some(Bytes::from(draft.space.clone()));
         let value = Some(Bytes::from(Value::Object(draft.body.clone()).to_string()));
         Wire { partition, key, value, headers: Headers::new(), doomed: false }
@@ -422,8 +424,8 @@ impl Producer {
 
     /// Writes a draft down in one of the three wire forms, mostly in its right place.
     fn write(&self, draft: &Draft) -> Wire {
-        let partition = Partitioner::default().partition(draft.space.as_bytes(), self.shape.partitions);
-        let misplaced = self.shape.partitions > 1 && self.random.chance(0.02);
+        let partition = Partitioner::default().partition(draft.space.as_bytes(), self.partitions);
+        let misplaced = self.partitions > 1 && self.random.chance(0.02);
         let mut body = draft.body.clone();
         let mut headers = Headers::new();
         // CloudEvents wants an id and a source; a draft without them is mostly sent as bare JSON.
@@ -459,7 +461,7 @@ impl Producer {
             _ => Value::Object(body),
         };
         Wire {
-            partition: if misplaced { (partition + 1) % self.shape.partitions } else { partition },
+            partition: if misplaced { (partition + 1) % self.partitions } else { partition },
             key: Some(Bytes::from(draft.space.clone())),
             value: Some(Bytes::from(value.to_string())),
             headers,
@@ -488,7 +490,7 @@ impl Producer {
             6 => (key, text(r#"{"type":"memory.put","id":"n-6","data":{"id":"m-0","importance":7}}"#)),
             _ => (key, text(r#"{"type":"memory.put","id":"n-7","space":"elsewhere","data":{"id":"m-0"}}"#)),
         };
-        let partition = Partitioner::default().partition(space.as_bytes(), self.shape.partitions);
+        let partition = Partitioner::default().partition(space.as_bytes(), self.partitions);
         Wire { partition, key, value, headers: Headers::new(), doomed: true }
     }
 }

@@ -5,7 +5,7 @@
 //! later finish wrote is applied again, tombstones included; the fence makes the rest a no-op. A
 //! checkpoint that is missing, or belongs to another ledger, or is ahead of this one, means: rebuild.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
 use crate::{
@@ -49,8 +49,7 @@ pub async fn bring_up_to_date(
     let mut count = 0;
     let recovered = if usable {
         let checkpoint = vectors.last_checkpoint().await?.unwrap_or_default();
-        for number in 0..epoch.partitions {
-            let partition = PartitionId { epoch: epoch.epoch, partition: number };
+        for partition in partitions_after(&checkpoint, epoch) {
             let mut after = checkpoint.finish(partition);
             while let Some((last, heads)) = ledger.heads_since(partition, after, HEADS_MAX).await? {
                 after = last;
@@ -74,6 +73,14 @@ pub async fn bring_up_to_date(
         make(ledger, vectors, epoch).await?;
     }
     Ok(recovered)
+}
+
+/// The partitions whose finishes the checkpoint may not cover: those of this epoch, and those that it
+/// names of an earlier one, whose last finishes may have come after it.
+fn partitions_after(checkpoint: &Checkpoint, epoch: &EpochRow) -> BTreeSet<PartitionId> {
+    let named = checkpoint.finishes.iter().map(|(epoch, partition, _)| (*epoch, *partition));
+    let current = (0..epoch.partitions).map(|partition| (epoch.epoch, partition));
+    named.chain(current).map(|(epoch, partition)| PartitionId { epoch, partition }).collect()
 }
 
 async fn is_ahead(ledger: &dyn Ledger, checkpoint: &Checkpoint) -> Result<bool, Error> {

@@ -151,11 +151,15 @@ impl<'a> Tenure<'a> {
     /// Sends everything again that an earlier owner had begun.
     async fn resume(&mut self) -> Result<(), Interruption> {
         let running = |saga: &&Arc<SagaRow>| saga.state == State::Running;
-        let forward: Vec<_> = self.backlog.running().filter(running).cloned().collect();
+        let mut forward: Vec<_> = self.backlog.running().filter(running).cloned().collect();
         let back: Vec<_> = self.backlog.running().filter(|saga| !running(saga)).cloned().collect();
         if self.backlog.unfinished_count() > 0 {
             tracing::info!(partition = %self.owner.partition, unfinished = self.backlog.unfinished_count(),
                 forward = forward.len(), back = back.len(), "resuming unfinished sagas");
+        }
+        if planted(Bug::AfterImageRecomputed) {
+            forward = self.open().await?.decide_again(forward).await?;
+            self.backlog.runs(&forward);
         }
         for batch in forward.chunks(self.owner.options.batch_count_max) {
             self.executor.run(batch.to_vec(), true);
@@ -264,6 +268,9 @@ impl<'a> Tenure<'a> {
         let (begins, ends) = (!work.records.is_empty(), !work.acknowledged.is_empty());
         let ends_now = self.ends(&work);
         let mut turn = self.open().await?;
+        if planted(Bug::HeadsBeforeQuestion) {
+            turn.read_ahead(&work.records).await?;
+        }
         turn.finish(&ends_now).await?;
         for end in &ends_now {
             self.backlog.ended(end.saga.offset);

@@ -94,10 +94,11 @@ impl MemoryTransaction {
                 return Err(Error::Corrupt(format!("saga {position} has a plan but no space")));
             }
         };
-        if row.state != State::Pending {
+        if row.state != State::Pending && !planted(Bug::AfterImageRecomputed) {
             row.body = None;
         }
         if row.state.is_terminal() {
+            row.body = None;
             row.plan = None;
             row.keys.clear();
         }
