@@ -57,6 +57,41 @@ mod http {
             (answer.status, answer.body)
         }
 
+        /// Any request, waiting for its outcome; the status, the `ETag` and the body.
+        async fn send(
+            &self,
+            method: &str,
+            path: &str,
+            headers: &[(&str, &str)],
+            body: &str,
+        ) -> (u16, Option<String>, Value) {
+            let mut request = ureq::http::Request::builder()
+                .method(method)
+                .uri(format!("http://{}{path}", self.app.address()))
+                .header("prefer", "wait=10")
+                .header("content-type", "application/json");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(body.to_owned()).unwrap();
+            let sent = tokio::task::spawn_blocking(move || {
+                let config = ureq::Agent::config_builder()
+                    .http_status_as_error(false)
+                    .allow_non_standard_methods(true);
+                let mut answer = ureq::Agent::from(config.build()).run(request).unwrap();
+                let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+                let body = answer.body_mut().read_to_string().unwrap();
+                (answer.status().as_u16(), tag, serde_json::from_str(&body).unwrap_or(Value::Null))
+            });
+            sent.await.unwrap()
+        }
+
+        async fn relate(&self, source: &str, kind: &str, target: &str) {
+            let path = format!("/v1/relations/acme/{source}/{kind}/{target}");
+            let (status, _, outcome) = self.send("PUT", &path, &[], "{}").await;
+            assert_eq!(status, 200, "{outcome}");
+        }
+
         async fn command(&self, body: Value) -> (u16, Value) {
             self.post("/v1/commands", "application/json", Some(10), body).await
         }
@@ -204,6 +239,146 @@ mod http {
             let (_, second) = world.get(&format!("/v1/memories/acme?limit=2&cursor={cursor}")).await;
             assert_eq!(second["memories"][0]["id"], "c");
             assert_eq!(second["next_cursor"], Value::Null);
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn a_memory_is_put_patched_and_deleted_under_its_preconditions() {
+        run(async {
+            let world = World::new().await;
+            let path = "/v1/memories/acme/m%2F1";
+            let absent = [("if-none-match", "*")];
+            let (status, _, made) = world.send("PUT", path, &absent, r#"{"content":"tea"}"#).await;
+            assert_eq!((status, &made["records"][0]["effect"]), (201, &json!("created")), "{made}");
+            let (status, _, refused) = world.send("PUT", path, &absent, "{}").await;
+            assert_eq!((status, &refused["code"]), (412, &json!("if_absent")));
+
+            let (_, tag, read) = world.send("GET", path, &[], "").await;
+            let tag = tag.expect("a read has an ETag");
+            assert_eq!(read["memory"]["content"], "tea");
+            let current = [("if-match", tag.as_str())];
+            let (status, _, patched) = world.send("PATCH", path, &current, r#"{"importance":0.9}"#).await;
+            assert_eq!((status, &patched["outcome"]), (200, &json!("committed")), "{patched}");
+            for method in ["PUT", "PATCH", "DELETE"] {
+                let (status, _, refused) = world.send(method, path, &current, "{}").await;
+                assert_eq!((status, &refused["code"]), (412, &json!("if_version")), "{method}");
+            }
+            let (_, _, read) = world.send("GET", path, &[], "").await;
+            assert_eq!(
+                (&read["memory"]["content"], &read["memory"]["importance"]),
+                (&json!("tea"), &json!(0.9))
+            );
+            assert_eq!(world.send("DELETE", path, &[], "").await.0, 200);
+            assert_eq!(world.send("GET", path, &[], "").await.0, 404);
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn a_body_is_one_object_of_fields_that_the_path_does_not_name() {
+        run(async {
+            let world = World::new().await;
+            let send = async |body: &str| {
+                let (status, _, problem) = world.send("PUT", "/v1/memories/acme/m", &[], body).await;
+                (status, problem["code"].as_str().unwrap_or_default().to_owned())
+            };
+            for (body, status, code) in [
+                ("", 400, "malformed"),
+                ("[]", 400, "malformed"),
+                (r#"{"content":"a"},"time":"2026-01-01T00:00:00Z","x":{"#, 400, "malformed"),
+                (r#"{"content":"a"},"time":"2026-01-01T00:00:00Z""#, 400, "malformed"),
+                (r#"{"id":"other"}"#, 400, "duplicate_key"),
+                (r#"{"colour":"red"}"#, 422, "unknown_field"),
+            ] {
+                assert_eq!(send(body).await, (status, code.to_owned()), "{body}");
+            }
+            let bad = [("if-match", "1.40")];
+            assert_eq!(world.send("PUT", "/v1/memories/acme/m", &bad, "{}").await.0, 400);
+            let text = [("content-type", "text/plain")];
+            let (status, _, problem) = world.send("DELETE", "/v1/nowhere/m", &text, "").await;
+            assert_eq!((status, &problem["code"]), (404, &json!("no_route")));
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn relations_and_spaces_are_resources_too() {
+        run(async {
+            let world = World::new().await;
+            let (status, _, made) =
+                world.send("PUT", "/v1/spaces/acme", &[], r#"{"dimension":3,"metric":"dot"}"#).await;
+            assert_eq!(status, 200, "{made}");
+            let (_, space) = world.get("/v1/spaces/acme").await;
+            assert_eq!((&space["dimension"], &space["metric"]), (&json!(3), &json!("dot")));
+            assert_eq!(world.get("/v1/spaces/nobody").await.0, 404);
+            let (status, _, conflict) = world.send("PUT", "/v1/spaces/acme", &[], r#"{"dimension":4}"#).await;
+            assert_eq!((status, &conflict["code"]), (422, &json!("space_conflict")));
+
+            world.put("a", "").await;
+            world.put("b", "").await;
+            let path = "/v1/relations/acme/a/CAUSES/b?discriminator=second";
+            assert_eq!(world.send("PUT", path, &[], r#"{"weight":0.25}"#).await.0, 200);
+            let (status, tag, read) = world.send("GET", path, &[], "").await;
+            assert_eq!((status, &read["relation"]["weight"]), (200, &json!(0.25)), "{read}");
+            assert!(tag.is_some());
+            assert_eq!(world.get("/v1/relations/acme/a/CAUSES/b").await.0, 404);
+            assert_eq!(world.send("DELETE", path, &[], "").await.0, 200);
+            assert_eq!(world.get(path).await.0, 404);
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn lineages_contradictions_and_paths_are_walked() {
+        run(async {
+            let world = World::new().await;
+            for id in ["old", "middle", "new", "other"] {
+                world.put(id, "").await;
+            }
+            world.relate("middle", "DERIVED_FROM", "old").await;
+            world.relate("middle", "CONSOLIDATED_INTO", "new").await;
+            world.relate("other", "CONTRADICTS", "middle").await;
+            world.relate("old", "CAUSES", "other").await;
+
+            let (_, lineage) = world.get("/v1/memories/acme/middle/lineage").await;
+            let ids = |side: &str| {
+                let reached = lineage[side].as_array().unwrap();
+                reached.iter().map(|one| one["memory"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            assert_eq!((ids("backward"), ids("forward")), (vec!["old".to_owned()], vec!["new".to_owned()]));
+            let (_, lineage) = world.get("/v1/memories/acme/new/lineage?direction=backward").await;
+            assert_eq!(lineage["backward"][1]["memory"]["id"], "old", "{lineage}");
+            assert_eq!((&lineage["backward"][1]["depth"], lineage.get("forward")), (&json!(2), None));
+            let (_, against) = world.get("/v1/memories/acme/middle/contradictions").await;
+            assert_eq!(against["contradictions"][0]["memory"]["id"], "other");
+
+            let (_, found) = world.get("/v1/paths/acme?from=old&to=middle").await;
+            assert_eq!(found["paths"][0]["memories"], json!(["old", "middle"]));
+            assert_eq!(found["paths"][1]["memories"], json!(["old", "other", "middle"]));
+            assert_eq!(found["truncated"], false);
+            let (_, found) = world.get("/v1/paths/acme?from=old&to=middle&direction=out&shortest=true").await;
+            assert_eq!(found["paths"].as_array().map(Vec::len), Some(1), "{found}");
+            assert_eq!(found["paths"][0]["length"], 2);
+            assert_eq!(world.get("/v1/paths/acme?from=old&to=nobody").await.0, 404);
+            assert_eq!(world.get("/v1/paths/acme?from=old&to=old").await.0, 400);
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn several_searches_are_answered_in_their_order() {
+        run(async {
+            let world = World::new().await;
+            world.put("tea", "green tea").await;
+            world.put("ice", "cold ice").await;
+            let one = |text: &str| json!({"space": "acme", "text": text, "limit": 1});
+            let several = json!({"searches": [one("ice"), one("tea")]});
+            let (status, found) = world.post("/v1/search/batch", "application/json", None, several).await;
+            let id = |index: usize| found["answers"][index]["hits"][0]["memory"]["id"].clone();
+            assert_eq!((status, id(0), id(1)), (200, json!("ice"), json!("tea")));
+            let none = world.post("/v1/search/batch", "application/json", None, r#"{"searches":[]}"#).await;
+            assert_eq!((none.0, &none.1["errors"][0]["pointer"]), (422, &json!("/searches")));
             world.app.stop().await;
         });
     }

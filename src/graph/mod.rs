@@ -118,6 +118,18 @@ pub enum Direction {
     Both,
 }
 
+impl Direction {
+    /// The other way round.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Out => Self::In,
+            Self::In => Self::Out,
+            Self::Both => Self::Both,
+        }
+    }
+}
+
 /// A walk: which relations count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Walk {
@@ -125,6 +137,8 @@ pub struct Walk {
     pub direction: Direction,
     /// Any of these types; empty: all.
     pub types: Vec<Name>,
+    /// Those of them that are walked the other way round.
+    pub against: Vec<Name>,
     /// Only relations valid at this time; `None`: whatever their validity.
     pub as_of: Option<Timestamp>,
 }

@@ -31,8 +31,10 @@ impl Walk {
         if !(self.types.is_empty() || self.types.contains(&relation.kind)) || !self.as_of.is_none_or(holds) {
             return None;
         }
-        let out = (relation.source == *id && self.direction != Direction::In).then_some(&relation.target);
-        let back = (relation.target == *id && self.direction != Direction::Out).then_some(&relation.source);
+        let against = self.against.contains(&relation.kind);
+        let direction = if against { self.direction.reversed() } else { self.direction };
+        let out = (relation.source == *id && direction != Direction::In).then_some(&relation.target);
+        let back = (relation.target == *id && direction != Direction::Out).then_some(&relation.source);
         out.or(back)
     }
 }

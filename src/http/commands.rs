@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     ledger::SagaRow,
     log::{AppendError, AppendedAt},
-    model::{Outcome, PartitionId, Position, Timestamp, Token, outcome::Verdict},
+    model::{Effect, Outcome, PartitionId, Position, Timestamp, Token, outcome::Verdict},
     reader::CommandState,
 };
 
@@ -25,6 +25,9 @@ use super::{
     parameters,
     problem::Reason,
 };
+
+/// The one command whose waited answer may be 201.
+const PUT: &str = "engraft.memory.put.v1";
 
 /// A command that is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,10 +55,10 @@ struct Answers {
 /// `POST /v1/commands`.
 pub(super) async fn submit(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let wait = parameters::wait(&headers, &shared.options)?;
-    let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap_or_default().to_owned());
+    let key = parameters::idempotency_key(&headers)?;
     let bytes = body::read(body, &shared.options).await?;
     match forms::split(&headers, bytes)? {
-        Submission::One(item) => one(&shared, &item, key.as_deref(), wait).await,
+        Submission::One(item) => one(&shared, &item, key, wait).await,
         Submission::Several(_) if key.is_some() => Err(Problem::new(
             Reason::KeyForSeveral,
             "`Idempotency-Key` goes with one command; give each of several its own `id`",
@@ -64,7 +67,8 @@ pub(super) async fn submit(shared: State, headers: HeaderMap, body: Body) -> Res
     }
 }
 
-async fn one(
+/// Sends one command, and answers for it; 201 when it made what it is named after.
+pub(super) async fn one(
     shared: &Shared,
     item: &Item,
     key: Option<&str>,
@@ -77,7 +81,7 @@ async fn one(
     let accepted = accepted(epoch, appended, prepared.command_id)?;
     match shared.ended(accepted.position, wait).await? {
         Some(outcome) if outcome.verdict == Verdict::Committed => {
-            Ok((StatusCode::OK, token_header(&accepted), Json(outcome)).into_response())
+            Ok((status_of(&outcome), token_header(&accepted), Json(outcome)).into_response())
         }
         Some(outcome) => Err(Problem::outcome(outcome)),
         None => {
@@ -85,6 +89,14 @@ async fn one(
             let location = [(header::LOCATION, location)];
             Ok((StatusCode::ACCEPTED, location, token_header(&accepted), Json(accepted)).into_response())
         }
+    }
+}
+
+/// A put of one memory that was not there answers as the creation that it is.
+fn status_of(outcome: &Outcome) -> StatusCode {
+    match outcome.records.as_slice() {
+        [only] if only.effect == Effect::Created && outcome.command.kind == PUT => StatusCode::CREATED,
+        _ => StatusCode::OK,
     }
 }
 

@@ -6,14 +6,14 @@ use axum::{
         Path, Query,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::{Direction, Walk},
-    model::{Space, Timestamp, Version},
+    model::{Space, Timestamp},
     reader::Demand,
 };
 
@@ -23,12 +23,12 @@ use super::{
     views::{MemoryView, NeighborView, Read, RelationView},
 };
 
-type TwoParts = Result<Path<(String, String)>, PathRejection>;
+pub(super) type TwoParts = Result<Path<(String, String)>, PathRejection>;
 
 /// What every read may be asked: accepted everywhere, so that a client can always send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Consistency {
+pub(super) enum Consistency {
     /// Whatever there is, marked as what it is.
     #[default]
     Any,
@@ -65,16 +65,12 @@ pub(super) async fn show(
     let (Some(memory), Some(version)) = (view, provenance.version) else {
         return Err(Problem::absent("this memory", provenance.pending > 0));
     };
-    let tag = etag(version);
+    let tag = parameters::etag(version);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|wanted| *wanted == tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let body = Json(Read { value: Shown { memory }, provenance });
     Ok(([(header::ETAG, tag)], body).into_response())
-}
-
-fn etag(version: Version) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{version}\"")).expect("a version is a header value")
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,7 +122,7 @@ pub(super) struct WalkQuery {
 impl WalkQuery {
     fn walk(&self) -> Result<Walk, Problem> {
         let types = parameters::names(self.types.as_deref())?;
-        Ok(Walk { direction: self.direction, types, as_of: self.as_of })
+        Ok(Walk { direction: self.direction, types, as_of: self.as_of, ..Walk::default() })
     }
 }
 
@@ -171,12 +167,7 @@ pub(super) async fn neighbors(
 ) -> Result<Response, Problem> {
     let (space, id) = parameters::memory(path)?;
     let query = parameters::query(query)?;
-    let depth_max = shared.ports.reader.options().depth_max;
-    let depth = query.depth.unwrap_or(1);
-    if !(1..=depth_max).contains(&depth) {
-        return Err(Problem::bad_request(format!("`depth` goes from 1 to {depth_max}")));
-    }
-    let bounds = (depth, shared.limit(query.limit)?);
+    let bounds = (shared.depth(query.depth, 1)?, shared.limit(query.limit)?);
     let demand = parameters::demand(&headers, &shared.options)?;
     let _permit = shared.permit(demand)?;
     let answer = shared.ports.reader.neighbors(&space, &id, &query.walk()?, bounds, demand).await?;

@@ -18,11 +18,15 @@ pub mod ingest;
 mod memories;
 mod parameters;
 mod problem;
+mod relations;
 mod routes;
 mod schemas;
 mod search;
+mod spaces;
 mod status;
 mod views;
+mod walks;
+mod writes;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

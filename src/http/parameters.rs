@@ -7,16 +7,19 @@ use axum::{
         Path, Query,
         rejection::{PathRejection, QueryRejection},
     },
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    model::{MemoryId, Name, Space, Token},
+    model::{MemoryId, Name, RelationKey, Space, Token, Version},
     reader::Demand,
 };
 
-use super::{Options, Problem};
+use super::{Options, Problem, writes::Parallel};
+
+/// The path parts of a relation.
+pub(super) type FourParts = Result<Path<(String, String, String, String)>, PathRejection>;
 
 /// How long a read with a token waits where `Prefer` does not say.
 const READ_WAIT: Duration = Duration::from_secs(2);
@@ -61,6 +64,29 @@ pub(super) fn memory(
     Ok((space, id))
 }
 
+/// The path parts of a relation, and its discriminator.
+pub(super) fn relation(
+    path: FourParts,
+    query: Result<Query<Parallel>, QueryRejection>,
+) -> Result<RelationKey, Problem> {
+    let Path((space, source, kind, target)) =
+        path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let bad = |error: &dyn std::fmt::Display| Problem::bad_request(error.to_string());
+    Ok(RelationKey {
+        space: Space::new(space).map_err(|error| bad(&error))?,
+        source: MemoryId::new(source).map_err(|error| bad(&error))?,
+        kind: Name::new(kind).map_err(|error| bad(&error))?,
+        target: MemoryId::new(target).map_err(|error| bad(&error))?,
+        discriminator: self::query(query)?.discriminator,
+    })
+}
+
+/// `Idempotency-Key`.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
+    key.map_err(|_| Problem::bad_request("`Idempotency-Key` holds visible ASCII characters alone"))
+}
+
 /// The query parameters, unknown ones refused.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(value)| value).map_err(|rejection| Problem::bad_request(rejection.body_text()))
@@ -70,6 +96,11 @@ pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Pro
 pub(super) fn names(text: Option<&str>) -> Result<Vec<Name>, Problem> {
     let parts = text.unwrap_or_default().split(',').filter(|part| !part.is_empty());
     parts.map(|part| Name::new(part).map_err(|error| Problem::bad_request(error.to_string()))).collect()
+}
+
+/// A version as an `ETag`.
+pub(super) fn etag(version: Version) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{version}\"")).expect("a version is a header value")
 }
 
 /// The text form of a list's cursor.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 
 use super::{
     Shared, commands, memories,
     problem::{Problem, Reason},
-    schemas, search, status,
+    relations, schemas, search, spaces, status, walks, writes,
 };
 
 /// The whole surface.
@@ -19,10 +19,25 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/commands", post(commands::submit))
         .route("/v1/commands/{position}", get(commands::show))
         .route("/v1/memories/{space}", get(memories::list))
-        .route("/v1/memories/{space}/{id}", get(memories::show))
+        .route(
+            "/v1/memories/{space}/{id}",
+            get(memories::show)
+                .put(writes::put_memory)
+                .patch(writes::patch_memory)
+                .delete(writes::delete_memory),
+        )
         .route("/v1/memories/{space}/{id}/relations", get(memories::relations))
         .route("/v1/memories/{space}/{id}/neighbors", get(memories::neighbors))
+        .route("/v1/memories/{space}/{id}/lineage", get(walks::lineage))
+        .route("/v1/memories/{space}/{id}/contradictions", get(walks::contradictions))
+        .route("/v1/paths/{space}", get(walks::paths))
+        .route(
+            "/v1/relations/{space}/{source}/{type}/{target}",
+            get(relations::show).put(writes::put_relation).delete(writes::delete_relation),
+        )
         .route("/v1/search", post(search::search))
+        .route("/v1/search/batch", post(search::batch))
+        .route("/v1/spaces/{space}", put(writes::create_space).get(spaces::show))
         .route("/v1/guarantees", get(status::guarantees))
         .route("/v1/status", get(status::status))
         .route("/schemas/{name}", get(schemas::show))

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    Problem, State, body, parameters,
+    Problem, Shared, State, body, parameters,
     views::{HitView, Read},
 };
 
@@ -117,13 +117,47 @@ pub(super) async fn search(shared: State, headers: HeaderMap, body: Body) -> Res
     let bytes = body::read(body, &shared.options).await?;
     let wanted: Wanted =
         serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
-    let vectors = wanted.include.contains(&Include::Vectors);
-    let limit = shared.limit(wanted.limit)?;
-    let question = wanted.question(limit)?;
+    let (question, vectors) = wanted.checked(&shared)?;
     let _permit = shared.permit(demand)?;
     let answer = shared.ports.reader.search(&question, demand).await?;
     let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, vectors)).collect() };
     Ok(Json(Read { value, provenance: answer.provenance }).into_response())
+}
+
+/// Most questions of one batch.
+const SEARCHES_MAX: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Several {
+    searches: Vec<Wanted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answers {
+    answers: Vec<Read<Found>>,
+}
+
+/// `POST /v1/search/batch`: independent questions, answered in their order.
+pub(super) async fn batch(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let demand = parameters::demand(&headers, &shared.options)?;
+    let bytes = body::read(body, &shared.options).await?;
+    let Several { searches } =
+        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
+    if !(1..=SEARCHES_MAX).contains(&searches.len()) {
+        let detail = format!("a batch holds 1 to {SEARCHES_MAX} searches; this one has {}", searches.len());
+        return Err(refused(Code::InvalidField, "/searches", &detail));
+    }
+    let questions = searches.into_iter().map(|wanted| wanted.checked(&shared));
+    let questions = questions.collect::<Result<Vec<_>, Problem>>()?;
+    let _permit = shared.permit(demand)?;
+    let mut answers = Vec::with_capacity(questions.len());
+    for (question, vectors) in &questions {
+        let answer = shared.ports.reader.search(question, demand).await?;
+        let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, *vectors)).collect() };
+        answers.push(Read { value, provenance: answer.provenance });
+    }
+    Ok(Json(Answers { answers }).into_response())
 }
 
 fn refused(code: Code, pointer: &str, detail: &dyn std::fmt::Display) -> Problem {
@@ -131,6 +165,13 @@ fn refused(code: Code, pointer: &str, detail: &dyn std::fmt::Display) -> Problem
 }
 
 impl Wanted {
+    /// The question, and whether hits are to carry their vectors.
+    fn checked(self, shared: &Shared) -> Result<(Question, bool), Problem> {
+        let vectors = self.include.contains(&Include::Vectors);
+        let limit = shared.limit(self.limit)?;
+        Ok((self.question(limit)?, vectors))
+    }
+
     fn question(self, limit: usize) -> Result<Question, Problem> {
         Ok(Question {
             space: self.space,

@@ -41,6 +41,23 @@ impl Reader {
         Ok(Answer { value: edges, provenance: start.provenance })
     }
 
+    /// One live relation.
+    ///
+    /// # Errors
+    /// [`Error`] when a store does not answer or the demand is not met in time.
+    pub async fn relation(
+        &self,
+        relation: &RelationKey,
+        demand: Demand,
+    ) -> Result<Answer<Option<Edge>>, Error> {
+        let start = self.get(&relation.space, &relation.source, demand).await?;
+        let walk = Walk { types: vec![relation.kind.clone()], ..Walk::default() };
+        let edges = self.ports.graph.relations(&relation.space, &relation.source, &walk).await?;
+        let edge = edges.into_iter().find(|edge| edge.relation == *relation);
+        let provenance = Provenance { version: edge.as_ref().map(|edge| edge.version), ..start.provenance };
+        Ok(Answer { value: edge, provenance })
+    }
+
     /// Live memories within `depth` hops of a live memory, nearest first, at most `limit`; `None`:
     /// there is no such memory.
     ///

@@ -13,6 +13,8 @@ mod consistency;
 mod fusion;
 mod get;
 mod graph_reads;
+mod lineage;
+mod paths;
 mod search;
 mod waiting;
 
@@ -32,6 +34,8 @@ pub use commands::CommandState;
 pub use consistency::{Demand, Scope};
 pub use get::Page;
 pub use graph_reads::Neighbor;
+pub use lineage::LineageSide;
+pub use paths::{Paths, PathsQuestion};
 pub use search::{Hit, Question};
 pub use waiting::{Announcing, Waiters};
 
