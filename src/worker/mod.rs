@@ -87,7 +87,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            batch_count_max: 1_000,
+            batch_count_max: 2_000,
             window_count_max: 10_000,
             backlog_count_max: 100_000,
             backoff_min: Duration::from_millis(20),
