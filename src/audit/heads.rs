@@ -16,6 +16,9 @@ use crate::{
     model::{Digest, Key, MemoryId, Relation, Space, Version, conflict::memory_key, memory::tombstone_hash},
 };
 
+/// Names that are read at once: they are small.
+const NAMES: usize = 10_000;
+
 /// What the heads demand of the stores: keys, rising.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
@@ -33,39 +36,49 @@ pub(super) struct EdgeDemand {
     pub(super) hash: Option<Digest>,
 }
 
-/// Every head, in key order.
-pub(super) async fn pass(judge: &Judge) -> Result<Demand, Stop> {
+/// Every head, in key order; `judged`: those whose content was judged already, rising.
+pub(super) async fn pass(judge: &Judge, judged: &[Key]) -> Result<Demand, Stop> {
     let mut demand = Demand::default();
     let mut after = None;
     loop {
-        let heads = judge.ports.ledger.scan_heads(after, CHUNK).await?;
-        let Some(last) = heads.last() else { return Ok(demand) };
-        after = Some(memory_key(&last.space, &last.id));
-        judge.count_read("heads", heads.len());
-        let mut suspects = Vec::new();
-        let mut judged = 0;
-        for head in &heads {
-            let key = memory_key(&head.space, &head.id);
-            if !judge.admits(&head.space, key) {
+        let names = judge.ports.ledger.scan_head_names(after, NAMES).await?;
+        let Some(last) = names.last() else { return Ok(demand) };
+        after = Some(last.key);
+        judge.count_read("heads", names.len());
+        let mut unread = Vec::new();
+        for name in names {
+            if !judge.admits(&name.space, name.key) {
                 continue;
             }
-            judged += 1;
-            suspects.extend(suspect_head(judge, key, head));
-            if let Some(memory) = &head.memory {
-                if memory.needs_vector_store() {
-                    demand.points.push(key);
-                }
-                if judge.ports.graph.is_some() {
-                    demand.nodes.push(key);
-                }
+            if name.needs_point {
+                demand.points.push(name.key);
+            }
+            if name.live && judge.ports.graph.is_some() {
+                demand.nodes.push(name.key);
+            }
+            if judged.binary_search(&name.key).is_err() {
+                unread.push((name.space, name.id));
             }
         }
-        judge.count_checked(Invariant::I11, judged);
-        judge.confirm(suspects).await?;
+        for ids in unread.chunks(CHUNK) {
+            let heads = judge.ports.ledger.heads(ids).await?;
+            judge.confirm(contents(judge, heads.iter())).await?;
+        }
         if judge.tasks.is_stopping() {
             return Ok(demand);
         }
     }
+}
+
+/// Heads whose image is not what was hashed when it was written.
+pub(super) fn contents<'a>(judge: &Judge, heads: impl Iterator<Item = &'a Head>) -> Vec<Suspect> {
+    let mut count = 0;
+    let suspects = heads
+        .inspect(|_| count += 1)
+        .filter_map(|head| suspect_head(judge, memory_key(&head.space, &head.id), head))
+        .collect();
+    judge.count_checked(Invariant::I11, count);
+    suspects
 }
 
 fn suspect_head(judge: &Judge, key: Key, head: &Head) -> Option<Suspect> {

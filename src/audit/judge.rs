@@ -177,7 +177,7 @@ impl Judge {
     }
 
     async fn mark_moved_points(&self, suspects: &[Suspect], moved: &mut [bool]) -> Result<(), Stop> {
-        let mut layouts = Layouts::default();
+        let layouts = Layouts::default();
         let (mut asked, mut places) = (Vec::new(), Vec::new());
         for (place, suspect) in suspects.iter().enumerate() {
             if let Some((space, id, version)) = &suspect.seen.point {
@@ -245,16 +245,17 @@ pub(super) fn undo_left_it(head: Version, stored: Version) -> bool {
 
 /// How spaces keep their vectors, each asked for once.
 #[derive(Debug, Default)]
-pub(super) struct Layouts(HashMap<Space, Layout>);
+pub(super) struct Layouts(Mutex<HashMap<Space, Layout>>);
 
 impl Layouts {
-    pub(super) async fn of(&mut self, judge: &Judge, space: &Space) -> Result<Layout, Stop> {
-        if let Some(layout) = self.0.get(space) {
-            return Ok(*layout);
+    pub(super) async fn of(&self, judge: &Judge, space: &Space) -> Result<Layout, Stop> {
+        let known = self.0.lock().get(space).copied();
+        if let Some(layout) = known {
+            return Ok(layout);
         }
         let declaration = judge.ports.ledger.declaration(space).await?;
         let layout = declaration.map(|declaration| declaration.layout()).unwrap_or_default();
-        self.0.insert(space.clone(), layout);
+        self.0.lock().insert(space.clone(), layout);
         Ok(layout)
     }
 }

@@ -4,6 +4,7 @@
 use super::{
     CHUNK, compare,
     compare::Difference,
+    heads,
     judge::{Judge, Layouts, Seen, Suspect},
     report::{Finding, Mend, Record, Stop, Store},
     stored::{self, Holds},
@@ -15,40 +16,61 @@ use crate::{
     vector::Stored,
 };
 
-/// Every point, in the store's own order; answers the keys that there are, rising.
-pub(super) async fn pass(judge: &Judge) -> Result<Vec<Key>, Stop> {
-    let mut layouts = Layouts::default();
-    let mut held = Vec::new();
-    let (mut points, mut cursor) = judge.ports.points.scan(None, CHUNK).await?;
+/// What a pass over the points has come by; both rise.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The points that there are.
+    pub(super) points: Vec<Key>,
+    /// The heads that were read for them, and judged by their hash as well.
+    pub(super) heads: Vec<Key>,
+}
+
+/// Every point, in the store's own order. The next points are read while these are judged.
+pub(super) async fn pass(judge: &Judge) -> Result<Held, Stop> {
+    let layouts = Layouts::default();
+    let mut held = Held::default();
+    let (mut points, mut cursor) = judge.ports.points.scan(None, 2 * CHUNK).await?;
     loop {
         judge.count_read("points", points.len());
-        // The next chunk is read while this one is judged.
         let next = async {
             match cursor.take() {
-                Some(cursor) => judge.ports.points.scan(Some(cursor), CHUNK).await.map(Some),
+                Some(cursor) => judge.ports.points.scan(Some(cursor), 2 * CHUNK).await.map(Some),
                 None => Ok(None),
             }
         };
-        let (keys, next) = futures::join!(judge_points(judge, &mut layouts, &points), next);
-        held.extend(keys?);
-        match next? {
+        // In two halves, so that the heads of one are read while those of the other are compared.
+        let (one, other) = points.split_at(points.len().min(CHUNK));
+        let judged =
+            futures::join!(judge_points(judge, &layouts, one), judge_points(judge, &layouts, other), next);
+        held.add(judged.0?);
+        held.add(judged.1?);
+        match judged.2? {
             Some((next, rest)) if !judge.tasks.is_stopping() => (points, cursor) = (next, rest),
             _ => break,
         }
     }
-    held.sort_unstable();
+    held.points.sort_unstable();
+    held.heads.sort_unstable();
     Ok(held)
 }
 
-async fn judge_points(judge: &Judge, layouts: &mut Layouts, points: &[Stored]) -> Result<Vec<Key>, Stop> {
+impl Held {
+    fn add(&mut self, part: Self) {
+        self.points.extend(part.points);
+        self.heads.extend(part.heads);
+    }
+}
+
+async fn judge_points(judge: &Judge, layouts: &Layouts, points: &[Stored]) -> Result<Held, Stop> {
     let keys: Vec<Key> = points.iter().map(|point| memory_key(&point.space, &point.id)).collect();
     let admitted: Vec<(Key, &Stored)> =
         keys.iter().copied().zip(points).filter(|(key, point)| judge.admits(&point.space, *key)).collect();
     let ids: Vec<_> = admitted.iter().map(|(_, point)| (point.space.clone(), point.id.clone())).collect();
     let heads = judge.ports.ledger.heads(&ids).await?;
     // Heads come in the order asked, and those that are not there are left out.
+    let mut suspects = heads::contents(judge, heads.iter());
+    let read = heads.iter().map(|head| memory_key(&head.space, &head.id)).collect();
     let mut heads = heads.iter().peekable();
-    let mut suspects = Vec::new();
     let mut undone = 0;
     for (key, point) in &admitted {
         let head = heads.next_if(|head| head.id == point.id && head.space == point.space);
@@ -61,7 +83,7 @@ async fn judge_points(judge: &Judge, layouts: &mut Layouts, points: &[Stored]) -
     }
     judge.count_checked(Invariant::I12, undone);
     judge.confirm(suspects).await?;
-    Ok(keys)
+    Ok(Held { points: keys, heads: read })
 }
 
 fn suspect_point(

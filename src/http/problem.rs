@@ -301,3 +301,66 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the tables in `docs/errors.md`: the codes of the first cell, and the last cell.
+    fn documented() -> Vec<(&'static str, &'static str)> {
+        let rows = include_str!("../../docs/errors.md").lines().filter(|line| line.starts_with("| `"));
+        rows.flat_map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let (first, last) = (cells[0], cells[cells.len() - 1]);
+            first.split(", ").map(move |code| (code.trim_matches('`'), last))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_code_of_an_outcome_is_documented_with_its_status() {
+        let source = include_str!("../model/outcome.rs");
+        let codes = source.lines().filter_map(|line| {
+            let (variant, text) = line.trim().split_once(" => ")?;
+            variant.starts_with("Self::").then(|| text.trim_matches(['"', ',']))
+        });
+        let documented = documented();
+        let mut count = 0;
+        for text in codes {
+            let Ok(code) = serde_json::from_value::<Code>(text.into()) else { continue };
+            let status = documented.iter().find(|(name, _)| *name == text).map(|(_, status)| *status);
+            assert_eq!(status, Some(of_code(code).as_str()), "{text}");
+            count += 1;
+        }
+        assert!(count > 25, "only {count} codes were found in the source");
+    }
+
+    #[test]
+    fn every_code_of_http_alone_is_documented_with_its_status() {
+        let reasons = [
+            Reason::BadRequest,
+            Reason::KeyForSeveral,
+            Reason::UnsupportedMediaType,
+            Reason::BodyTimeout,
+            Reason::NoRoute,
+            Reason::MethodNotAllowed,
+            Reason::UnknownPosition,
+            Reason::Swept,
+            Reason::NoSchema,
+            Reason::AppendUnknown,
+            Reason::LogUnavailable,
+            Reason::LogRefused,
+            Reason::LedgerUnavailable,
+            Reason::VectorUnavailable,
+            Reason::GraphUnavailable,
+            Reason::ConsistencyTimeout,
+            Reason::TooManyWaiting,
+            Reason::Starting,
+            Reason::Inconsistent,
+        ];
+        for reason in reasons {
+            let row = (reason.code(), reason.status().as_str().to_owned());
+            assert!(documented().contains(&(row.0, row.1.as_str())), "{row:?}");
+        }
+    }
+}

@@ -43,7 +43,10 @@ use async_trait::async_trait;
 
 use crate::model::{
     Declaration, Digest, Header, Key, Memory, MemoryId, PartitionId, Position, Relation, RelationKey, Space,
-    State, Timestamp, Version, conflict::ConflictKey, outcome::Ending, space::Judgement,
+    State, Timestamp, Version,
+    conflict::{self, ConflictKey},
+    outcome::Ending,
+    space::Judgement,
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
@@ -206,6 +209,36 @@ pub struct RelationWrite {
     pub relation: RelationKey,
     /// Its content; `None`: a tombstone.
     pub after: Option<Relation>,
+}
+
+/// A head without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadName {
+    /// The memory's key.
+    pub key: Key,
+    /// The memory's space.
+    pub space: Space,
+    /// Which memory.
+    pub id: MemoryId,
+    /// Its version.
+    pub version: Version,
+    /// Whether there is a memory; else a tombstone.
+    pub live: bool,
+    /// Whether the vector store must hold a point for it.
+    pub needs_point: bool,
+}
+
+impl HeadName {
+    fn of(head: &Head) -> Self {
+        Self {
+            key: conflict::memory_key(&head.space, &head.id),
+            space: head.space.clone(),
+            id: head.id.clone(),
+            version: head.version,
+            live: head.memory.is_some(),
+            needs_point: head.memory.as_ref().is_some_and(|memory| memory.needs_vector_store()),
+        }
+    }
 }
 
 /// The current state of a memory.
@@ -470,6 +503,11 @@ pub trait Ledger: Send + Sync {
 
     /// Every head, tombstones included, by rising key after `after`, at most `limit`: for audit and rebuild.
     async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error>;
+
+    /// As [`Ledger::scan_heads`], without content: for an audit that has judged the content elsewhere.
+    async fn scan_head_names(&self, after: Option<Key>, limit: usize) -> Result<Vec<HeadName>, Error> {
+        Ok(self.scan_heads(after, limit).await?.iter().map(HeadName::of).collect())
+    }
 
     /// Every relation head, tombstones included, by rising key after `after`, at most `limit`.
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error>;

@@ -5,7 +5,7 @@ use super::world::{
     space, step, undo, version,
 };
 use crate::{
-    ledger::{Error, Head, Ledger, RelationHeadWrite, RelationState, RelationsOf, Transition},
+    ledger::{Error, Head, HeadName, Ledger, RelationHeadWrite, RelationState, RelationsOf, Transition},
     model::{Phase, RelationKey, Space, State, conflict::memory_key, memory::tombstone_hash},
 };
 
@@ -135,6 +135,8 @@ pub(in crate::ledger) async fn scans_go_by_rising_key_over_everything(ledger: &d
     let (mut keys, mut after) = (Vec::new(), None);
     loop {
         let page = ledger.scan_heads(after, 3).await.unwrap();
+        let names = ledger.scan_head_names(after, 3).await.unwrap();
+        assert_eq!(names, page.iter().map(HeadName::of).collect::<Vec<_>>());
         keys.extend(page.iter().map(|head| memory_key(&head.space, &head.id)));
         if page.is_empty() {
             break;

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     ledger::{
-        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow, Transaction,
+        EpochRow, Error, Head, HeadName, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
+        Transaction,
         sql::{codec, dialect::list, statements as sql},
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
@@ -232,6 +233,11 @@ impl Ledger for SqliteLedger {
     async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
         let rows = self.rows(sql::SCAN_HEADS, scan(after, limit)).await?;
         rows.iter().map(|row| Ok(rows::head(row)?.1)).collect()
+    }
+
+    async fn scan_head_names(&self, after: Option<Key>, limit: usize) -> Result<Vec<HeadName>, Error> {
+        let rows = self.rows(sql::SCAN_HEAD_NAMES, scan(after, limit)).await?;
+        rows.iter().map(rows::head_name).collect()
     }
 
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::session::{Binds, Cells, integer};
 use crate::{
-    ledger::{Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, sql::codec},
+    ledger::{Anchor, EpochRow, Error, Head, HeadName, PartitionRow, RelationHead, SagaRow, sql::codec},
     model::{
         Digest, Key, Memory, MemoryId, PartitionId, Relation, RelationKey, Space, Sparse, State, Timestamp,
         Version,
@@ -124,6 +124,19 @@ pub(super) fn head(row: &SqliteRow) -> Result<(Key, Head), Error> {
         }
     };
     Ok((key, Head { space, id, version, memory, hash, created_at, updated_at, accessed_at }))
+}
+
+/// A head without its content.
+pub(super) fn head_name(row: &SqliteRow) -> Result<HeadName, Error> {
+    let mut cells = Cells::of(row, "head");
+    Ok(HeadName {
+        key: cells.bytes(Key::from_slice)?,
+        space: cells.name()?,
+        id: cells.name()?,
+        version: version(&mut cells)?,
+        live: cells.get()?,
+        needs_point: cells.get()?,
+    })
 }
 
 /// A relation's head, its key, and the session that it was found by.
