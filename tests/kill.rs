@@ -17,10 +17,10 @@ mod support;
 
 use std::{fs, process::Stdio, sync::Arc, thread, time::Duration};
 
-use engraft::random::Random;
+use engraft::{audit::history::Command, model::Code, random::Random};
 use serde_json::Value;
 use support::{
-    client::{Client, History, Running},
+    client::{Client, History, Running, Told},
     server::Home,
     setting,
 };
@@ -105,4 +105,65 @@ fn kill_9_loses_nothing_halves_nothing_and_doubles_nothing() {
     }
     assert_eq!(audited.in_flight(), 0, "at rest: {}", audited.report);
     assert!(findings.acknowledged as u64 >= kills, "the load hardly ran: {findings:?}");
+}
+
+/// How often a worker may die over one command before the test gives up on it.
+const DEATHS_MAX: u32 = 12;
+
+#[test]
+fn a_command_that_kills_its_worker_again_and_again_is_set_aside_and_the_next_one_is_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = Home::new(folder.path());
+    let client = Client::new(home.port);
+    let put = |id: &str| Command {
+        id: format!("c-{id}"),
+        space: "acme".to_owned(),
+        kind: "memory.put".to_owned(),
+        data: serde_json::json!({"id": id, "content": id, "vector": [1.0, 2.0]}).as_object().unwrap().clone(),
+    };
+    let server = home.serve("");
+    let Told::Accepted(before) = client.send(&put("before")) else { panic!("not accepted") };
+    assert_eq!(client.outcome(before).map(|outcome| outcome.code), Some(Code::Ok));
+    server.stop();
+
+    let mut deaths = 0;
+    let mut poisoned = None;
+    let server = loop {
+        // Whoever sends this command to the vector store dies of it.
+        let mut server = home.start("vector.sent=abort@1");
+        while !server.has_ended() && client.get("/readyz").is_none_or(|(status, _)| status != 200) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if poisoned.is_none()
+            && let Told::Accepted(position) = client.send(&put("poison"))
+        {
+            poisoned = Some(position);
+        }
+        let outcome = loop {
+            let outcome = poisoned.and_then(|position| client.get(&format!("/v1/commands/{position}")));
+            let outcome = outcome.filter(|(_, body)| body["outcome"].is_object());
+            if outcome.is_some() || server.has_ended() {
+                break outcome;
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        if let Some((_, body)) = outcome {
+            assert_eq!(body["outcome"]["code"], "poison", "{body}");
+            break server;
+        }
+        deaths += 1;
+        assert!(deaths < DEATHS_MAX, "{poisoned:?} was never set aside");
+    };
+    println!("set aside after {deaths} deaths");
+    assert!(deaths >= 3, "set aside after {deaths} deaths");
+    server.kill();
+
+    let server = home.serve("");
+    let Told::Accepted(after) = client.send(&put("after")) else { panic!("not accepted") };
+    assert_eq!(client.outcome(after).map(|outcome| outcome.code), Some(Code::Ok));
+    let (status, _) = client.get("/v1/memories/acme/poison").expect("an answer");
+    assert_eq!(status, 404, "what was set aside is nowhere to be seen");
+    server.stop();
+    let audited = audit(&home, &["--deep"]);
+    assert_eq!((audited.exit_code, audited.in_flight()), (0, 0), "{}", audited.report);
 }

@@ -60,7 +60,7 @@ impl History {
 }
 
 /// What a request came to.
-enum Told {
+pub(crate) enum Told {
     /// It is in the log.
     Accepted(Position),
     /// It is not, and will never be.
@@ -94,7 +94,8 @@ impl Client {
         Some((answer.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null)))
     }
 
-    fn send(&self, command: &Command) -> Told {
+    /// Sends a command once.
+    pub(crate) fn send(&self, command: &Command) -> Told {
         let answer = self.agent.post(format!("{}/v1/commands", self.base)).send_json(command.to_json());
         let mut answer = match answer {
             Ok(answer) => answer,

@@ -51,6 +51,14 @@ impl Home {
 
     /// Starts `engraft serve`, with these failpoints armed, and waits until it is ready.
     pub(crate) fn serve(&self, failpoints: &str) -> Server {
+        let mut server = self.start(failpoints);
+        let client = Client::new(self.port);
+        server.until("is ready", || client.get("/readyz").is_some_and(|(status, _)| status == 200));
+        server
+    }
+
+    /// Starts `engraft serve`, with these failpoints armed, however long it may live.
+    pub(crate) fn start(&self, failpoints: &str) -> Server {
         let mut command = self.engraft(&["serve"]);
         command.env("ENGRAFT_FAILPOINTS", failpoints).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
@@ -63,10 +71,7 @@ impl Home {
                 lines.lock().expect("no reader panicked").push(line);
             }
         });
-        let mut server = Server { child, said };
-        let client = Client::new(self.port);
-        server.until("is ready", || client.get("/readyz").is_some_and(|(status, _)| status == 200));
-        server
+        Server { child, said }
     }
 }
 
@@ -78,6 +83,11 @@ impl Server {
             said.lock().expect("no reader panicked").iter().any(|line| line.contains("failpoint reached"))
         };
         self.until("reaches its failpoint", reached);
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
     }
 
     /// `kill -9`.
