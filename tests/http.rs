@@ -89,7 +89,7 @@ mod http {
         async fn relate(&self, source: &str, kind: &str, target: &str) {
             let path = format!("/v1/relations/acme/{source}/{kind}/{target}");
             let (status, _, outcome) = self.send("PUT", &path, &[], "{}").await;
-            assert_eq!(status, 200, "{outcome}");
+            assert_eq!(status, 201, "{outcome}");
         }
 
         async fn command(&self, body: Value) -> (u16, Value) {
@@ -318,7 +318,7 @@ mod http {
             world.put("a", "").await;
             world.put("b", "").await;
             let path = "/v1/relations/acme/a/CAUSES/b?discriminator=second";
-            assert_eq!(world.send("PUT", path, &[], r#"{"weight":0.25}"#).await.0, 200);
+            assert_eq!(world.send("PUT", path, &[], r#"{"weight":0.25}"#).await.0, 201);
             let (status, tag, read) = world.send("GET", path, &[], "").await;
             assert_eq!((status, &read["relation"]["weight"]), (200, &json!(0.25)), "{read}");
             assert!(tag.is_some());

@@ -16,7 +16,7 @@ mod tests {
     #[test]
     fn work_takes_time() {
         let before = super::seconds();
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         while begun.elapsed().as_millis() < 60 {
             std::hint::spin_loop();
         }

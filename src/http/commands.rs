@@ -26,9 +26,6 @@ use super::{
     problem::Reason,
 };
 
-/// The one command whose waited answer may be 201.
-const PUT: &str = "engraft.memory.put.v1";
-
 /// A command that is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Accepted {
@@ -58,7 +55,7 @@ pub(super) async fn submit(shared: State, headers: HeaderMap, body: Body) -> Res
     let key = parameters::idempotency_key(&headers)?;
     let bytes = body::read(body, &shared.options).await?;
     match forms::split(&headers, bytes)? {
-        Submission::One(item) => one(&shared, &item, key, wait).await,
+        Submission::One(item) => one(&shared, &item, key, wait, StatusCode::OK).await,
         Submission::Several(_) if key.is_some() => Err(Problem::new(
             Reason::KeyForSeveral,
             "`Idempotency-Key` goes with one command; give each of several its own `id`",
@@ -67,12 +64,13 @@ pub(super) async fn submit(shared: State, headers: HeaderMap, body: Body) -> Res
     }
 }
 
-/// Sends one command, and answers for it; 201 when it made what it is named after.
+/// Sends one command, and answers for it: with `of_creation` when it made its only record.
 pub(super) async fn one(
     shared: &Shared,
     item: &Item,
     key: Option<&str>,
     wait: Option<Duration>,
+    of_creation: StatusCode,
 ) -> Result<Response, Problem> {
     let epoch = shared.epoch().await?;
     let prepared = ingest::prepare(item, key, shared.rules())
@@ -81,7 +79,7 @@ pub(super) async fn one(
     let accepted = accepted(epoch, appended, prepared.command_id)?;
     match shared.ended(accepted.position, wait).await? {
         Some(outcome) if outcome.verdict == Verdict::Committed => {
-            Ok((status_of(&outcome), token_header(&accepted), Json(outcome)).into_response())
+            Ok((status_of(&outcome, of_creation), token_header(&accepted), Json(outcome)).into_response())
         }
         Some(outcome) => Err(Problem::outcome(outcome)),
         None => {
@@ -92,10 +90,9 @@ pub(super) async fn one(
     }
 }
 
-/// A put of one memory that was not there answers as the creation that it is.
-fn status_of(outcome: &Outcome) -> StatusCode {
+fn status_of(outcome: &Outcome, of_creation: StatusCode) -> StatusCode {
     match outcome.records.as_slice() {
-        [only] if only.effect == Effect::Created && outcome.command.kind == PUT => StatusCode::CREATED,
+        [only] if only.effect == Effect::Created => of_creation,
         _ => StatusCode::OK,
     }
 }

@@ -14,7 +14,7 @@ use axum::{
         Path, Query,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -145,7 +145,7 @@ async fn send(
     let wait = parameters::wait(headers, &shared.options)?;
     let key = parameters::idempotency_key(headers)?;
     let item = Item::json(command(kind, space, members, body));
-    commands::one(shared, &item, key, wait).await
+    commands::one(shared, &item, key, wait, StatusCode::CREATED).await
 }
 
 /// The command's text: `body` is that of one JSON object.

@@ -27,6 +27,7 @@ mod decide;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+mod names;
 pub mod outcome;
 mod planted;
 mod sql;
@@ -43,13 +44,11 @@ use async_trait::async_trait;
 
 use crate::model::{
     Declaration, Digest, Header, Key, Memory, MemoryId, PartitionId, Position, Relation, RelationKey, Space,
-    State, Timestamp, Version,
-    conflict::{self, ConflictKey},
-    outcome::Ending,
-    space::Judgement,
+    State, Timestamp, Version, conflict::ConflictKey, outcome::Ending, space::Judgement,
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
+pub use names::HeadName;
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,36 +208,6 @@ pub struct RelationWrite {
     pub relation: RelationKey,
     /// Its content; `None`: a tombstone.
     pub after: Option<Relation>,
-}
-
-/// A head without its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeadName {
-    /// The memory's key.
-    pub key: Key,
-    /// The memory's space.
-    pub space: Space,
-    /// Which memory.
-    pub id: MemoryId,
-    /// Its version.
-    pub version: Version,
-    /// Whether there is a memory; else a tombstone.
-    pub live: bool,
-    /// Whether the vector store must hold a point for it.
-    pub needs_point: bool,
-}
-
-impl HeadName {
-    fn of(head: &Head) -> Self {
-        Self {
-            key: conflict::memory_key(&head.space, &head.id),
-            space: head.space.clone(),
-            id: head.id.clone(),
-            version: head.version,
-            live: head.memory.is_some(),
-            needs_point: head.memory.as_ref().is_some_and(|memory| memory.needs_vector_store()),
-        }
-    }
 }
 
 /// The current state of a memory.

@@ -83,7 +83,7 @@ impl Reader {
                     if beginning.memories.contains(id) {
                         continue;
                     }
-                    let relations = [beginning.relations.as_slice(), &[relation.clone()]].concat();
+                    let relations = [beginning.relations.as_slice(), std::slice::from_ref(relation)].concat();
                     if *id == question.to {
                         if answer.paths.len() == question.limit {
                             answer.truncated = true;
@@ -97,7 +97,7 @@ impl Reader {
                         answer.truncated = true;
                         return Ok(answer);
                     }
-                    let memories = [beginning.memories.as_slice(), &[id.clone()]].concat();
+                    let memories = [beginning.memories.as_slice(), std::slice::from_ref(id)].concat();
                     next.push(Beginning { relations, memories });
                 }
             }

@@ -222,22 +222,18 @@ async fn a_record_of_each_wire_form_is_applied_and_its_outcome_read_back() {
     stack.end();
 }
 
-#[tokio::test]
-async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_done() {
-    use Answer::{Both, Letter, Outcome};
-    let test = "a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_done";
-    let Some(stack) = Stack::new(test).await else { return };
-    let first = r#"{"type":"memory.put","id":"first","data":{"id":"m","vector":[0.1,0.2,0.3]}}"#;
-    let good = stack.send(&bare(first)).await;
-    assert_eq!(stack.outcome(good).await.0.verdict, Verdict::Committed);
+/// The space's first command: it has vectors of three.
+const FIRST: &str = r#"{"type":"memory.put","id":"first","data":{"id":"m","vector":[0.1,0.2,0.3]}}"#;
 
-    let large = format!(
-        r#"{{"type":"memory.put","id":"large","data":{{"content":"{}"}}}}"#,
-        "x".repeat(RECORD_BYTES_MAX)
-    );
+/// What it is, as kcat sends it, and what must become of it.
+type Wrong<'a> = (&'static str, Sent<'a>, Answer);
+
+/// Records that are wrong, each in its own way. `large`: one with too many bytes.
+fn wrong(large: &str) -> [Wrong<'_>; 13] {
+    use Answer::{Both, Letter, Outcome};
     let other = r#"{"type":"memory.put","id":"other","space":"elsewhere","data":{}}"#;
     let no_key = r#"{"type":"memory.put","id":"no-key","space":"acme","data":{}}"#;
-    let wrong: [(&str, Sent<'_>, Answer); 13] = [
+    [
         ("no JSON", bare(r#"{"type":"memory.put","data":"#), Letter("malformed")),
         ("NaN", bare(r#"{"type":"memory.put","id":"n","data":{"vector":[NaN,1,1]}}"#), Letter("malformed")),
         (
@@ -246,16 +242,16 @@ async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_do
             Letter("duplicate_key"),
         ),
         ("no value", Sent { value: None, ..Sent::BARE }, Letter("null_value")),
-        ("a key that is no text", Sent { key: Some(b"ac\xffme"), ..bare(first) }, Letter("key_not_utf8")),
+        ("a key that is no text", Sent { key: Some(b"ac\xffme"), ..bare(FIRST) }, Letter("key_not_utf8")),
         ("no key", Sent { key: None, ..bare(no_key) }, Both("misrouted")),
         ("another space than the key", bare(other), Both("misrouted")),
-        ("a key of another partition", Sent { key: Some(b"elsewhere"), ..bare(first) }, Both("misrouted")),
+        ("a key of another partition", Sent { key: Some(b"elsewhere"), ..bare(FIRST) }, Both("misrouted")),
         (
             "a key twice in the data",
             bare(r#"{"type":"memory.put","id":"twice","data":{"content":"a","content":"b"}}"#),
             Outcome("duplicate_key"),
         ),
-        ("too large", bare(&large), Outcome("too_large")),
+        ("too large", bare(large), Outcome("too_large")),
         (
             "another dimension",
             bare(r#"{"type":"memory.put","id":"short","data":{"vector":[1,2]}}"#),
@@ -271,16 +267,21 @@ async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_do
             bare(r#"{"type":"memory.forget","id":"what","data":{}}"#),
             Outcome("unknown_type"),
         ),
-    ];
-    for (what, sent, answer) in &wrong {
-        let position = stack.send(sent).await;
+    ]
+}
+
+impl Stack {
+    /// Sends it, and sees that it gets the answer that it must.
+    async fn refuses(&self, (what, sent, answer): &Wrong<'_>) {
+        use Answer::{Both, Letter, Outcome};
+        let position = self.send(sent).await;
         let (outcome, letter) = match answer {
             Outcome(code) => (Some(*code), None),
             Letter(code) => (None, Some(*code)),
             Both(code) => (Some(*code), Some(*code)),
         };
         if let Some(code) = outcome {
-            let (outcome, headers) = stack.outcome(position).await;
+            let (outcome, headers) = self.outcome(position).await;
             assert_eq!(
                 (outcome.verdict, outcome.code.as_str()),
                 (Verdict::Failed, code),
@@ -290,19 +291,36 @@ async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_do
             assert_eq!(headers["ce_type"], "engraft.outcome.failed.v1");
         }
         if let Some(code) = letter {
-            let (message, headers) = stack.letter(position).await;
+            let (message, headers) = self.letter(position).await;
             assert_eq!(headers["engraft-error-code"], code, "{what}");
             assert_eq!(message.key(), sent.key, "{what}");
             assert_eq!(message.payload(), sent.value.map(str::as_bytes), "{what}");
         }
-        let (status, shown) = stack.get(&format!("/v1/commands/{position}")).await;
+        let (status, shown) = self.get(&format!("/v1/commands/{position}")).await;
         assert_eq!((status, &shown["state"]), (200, &json!("failed")), "{what}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_done() {
+    let test = "a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_done";
+    let Some(stack) = Stack::new(test).await else { return };
+    let good = stack.send(&bare(FIRST)).await;
+    assert_eq!(stack.outcome(good).await.0.verdict, Verdict::Committed);
+
+    let large = format!(
+        r#"{{"type":"memory.put","id":"large","data":{{"content":"{}"}}}}"#,
+        "x".repeat(RECORD_BYTES_MAX)
+    );
+    let wrong = wrong(&large);
+    for one in &wrong {
+        stack.refuses(one).await;
     }
     let last =
         stack.send(&bare(r#"{"type":"memory.put","id":"last","data":{"id":"m","vector":[1,1,1]}}"#)).await;
     assert_eq!(stack.outcome(last).await.0.verdict, Verdict::Committed);
-    let unanswered = stack.broker.everything(stack.broker.options.outcomes_topic()).await.len();
-    let with_outcome = wrong.iter().filter(|(_, _, answer)| !matches!(answer, Letter(_))).count() + 2;
-    assert_eq!(unanswered, with_outcome, "a record that cannot be read has no outcome event");
+    let answered = stack.broker.everything(stack.broker.options.outcomes_topic()).await.len();
+    let with_outcome = wrong.iter().filter(|(_, _, answer)| !matches!(answer, Answer::Letter(_))).count() + 2;
+    assert_eq!(answered, with_outcome, "a record that cannot be read has no outcome event");
     stack.end();
 }
