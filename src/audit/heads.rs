@@ -36,8 +36,9 @@ pub(super) struct EdgeDemand {
     pub(super) hash: Option<Digest>,
 }
 
-/// Every head, in key order; `judged`: those whose content was judged already, rising.
-pub(super) async fn pass(judge: &Judge, judged: &[Key]) -> Result<Demand, Stop> {
+/// Every head, in key order. The content of those that need a point is left to the pass over the points,
+/// which reads it anyway.
+pub(super) async fn pass(judge: &Judge) -> Result<Demand, Stop> {
     let mut demand = Demand::default();
     let mut after = None;
     loop {
@@ -50,13 +51,12 @@ pub(super) async fn pass(judge: &Judge, judged: &[Key]) -> Result<Demand, Stop> 
             if !judge.admits(&name.space, name.key) {
                 continue;
             }
-            if name.needs_point {
-                demand.points.push(name.key);
-            }
             if name.live && judge.ports.graph.is_some() {
                 demand.nodes.push(name.key);
             }
-            if judged.binary_search(&name.key).is_err() {
+            if name.needs_point {
+                demand.points.push(name.key);
+            } else {
                 unread.push((name.space, name.id));
             }
         }

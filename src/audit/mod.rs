@@ -207,7 +207,7 @@ async fn one_pass(ports: &Ports, options: &Options, only: Option<HashSet<Key>>) 
     (book, stops)
 }
 
-/// The passes over records: points and relations side by side, then the heads that no point has led to.
+/// The passes over records: heads, relations and points side by side, each on its own task.
 async fn compare_all(
     ports: &Ports,
     options: &Options,
@@ -218,16 +218,15 @@ async fn compare_all(
     let judge = Arc::new(Judge::new(ports.clone(), options.clone(), only, in_flight, undone));
     let _stop_on_drop = StopOnDrop(judge.tasks.clone());
     let [of_heads, of_relations, of_points] = [(); 3].map(|()| Arc::clone(&judge));
+    let heads = judge.tasks.spawn(async move { heads::pass(&of_heads).await });
     let relations = judge.tasks.spawn(async move { heads::relations(&of_relations).await });
     let points = judge.tasks.spawn(async move { points::pass(&of_points).await });
     let mut stops = Vec::new();
-    let points = kept(points.await.expect(NOT_ABORTED), &mut stops);
-    let judged = points.as_ref().map_or_else(Vec::new, |held| held.heads.clone());
-    let heads = judge.tasks.spawn(async move { heads::pass(&of_heads, &judged).await });
     let heads = kept(heads.await.expect(NOT_ABORTED), &mut stops);
     let relations = kept(relations.await.expect(NOT_ABORTED), &mut stops);
-    if let (Some(demand), Some(held)) = (&heads, &points) {
-        stops.extend(points::missing(&judge, &demand.points, &held.points).await.err());
+    let points = kept(points.await.expect(NOT_ABORTED), &mut stops);
+    if let Some(demand) = &heads {
+        stops.extend(points::missing(&judge, &demand.points, points.as_ref()).await.err());
     }
     if let (Some(graph), Some(demand), Some(edges)) = (&ports.graph, heads, relations) {
         stops.extend(graph::pass(&judge, &**graph, &demand.nodes, edges).await.err());

@@ -20,9 +20,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// The points that there are.
-    pub(super) points: Vec<Key>,
+    points: Vec<Key>,
     /// The heads that were read for them, and judged by their hash as well.
-    pub(super) heads: Vec<Key>,
+    heads: Vec<Key>,
 }
 
 /// Every point, in the store's own order. The next points are read while these are judged.
@@ -126,11 +126,17 @@ fn suspect_point(
     })
 }
 
-/// Heads that need a point, and there is none. Both lists rise.
-pub(super) async fn missing(judge: &Judge, needed: &[Key], held: &[Key]) -> Result<(), Stop> {
+/// Heads that need a point, and there is none; and their content, which no point has led to. `needed` rises;
+/// `held`: `None` when the store could not be read, which says nothing about what it holds.
+pub(super) async fn missing(judge: &Judge, needed: &[Key], held: Option<&Held>) -> Result<(), Stop> {
+    for key in without(needed, held.map_or(&[], |held| &held.heads)) {
+        let Some(head) = judge.head(key).await? else { continue };
+        judge.confirm(heads::contents(judge, std::iter::once(&head))).await?;
+    }
+    let Some(held) = held else { return Ok(()) };
     judge.count_checked(Invariant::I7, needed.len() as u64);
     let mut suspects = Vec::new();
-    for key in without(needed, held) {
+    for key in without(needed, &held.points) {
         // Gone or changed since: then it is another pass's to judge.
         let Some(head) = judge.head(key).await? else { continue };
         if !head.memory.as_ref().is_some_and(|memory| memory.needs_vector_store()) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Options, Row, load, world::World};
+use super::{Error, Options, Row, cpu, load, world::World};
 use crate::{audit, random::Random, worker};
 
 /// Commands that are made at once, so that the load itself stays small.
@@ -30,11 +30,15 @@ pub async fn audit(options: &Options, mut loaded: impl FnMut(usize)) -> Result<R
         graph: None,
         log: None,
     };
+    let used = cpu::seconds();
     let report = audit::run(&ports, &audit::Options::default()).await;
+    let used = cpu::seconds() - used;
     world.close().await?;
     if report.verdict != audit::Verdict::Clean {
         return Err(Error { step: "audit", why: report.to_string() });
     }
     let seconds = report.elapsed_ms as f64 / 1_000.0;
-    Ok(Row::new("audit", options.count as f64 / seconds, "records/s").spent("whole", seconds))
+    Ok(Row::new("audit", options.count as f64 / seconds, "records/s")
+        .spent("whole", seconds)
+        .spent("processor", used))
 }
