@@ -323,7 +323,7 @@ pub struct Transition {
 pub enum RelationsOf {
     /// Live ones with this memory as an end.
     Memory(Space, MemoryId),
-    /// Live ones whose source is a live memory of this session.
+    /// Live ones whose source is a live memory of the session so named.
     Session(Space, String),
 }
 

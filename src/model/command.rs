@@ -293,7 +293,7 @@ pub struct RelationDecay {
 pub enum DecayScope {
     /// Those with this memory as an end.
     Memory(MemoryId),
-    /// Those whose source lies in this session.
+    /// Those whose source lies in a session, given by its name.
     Session(String),
 }
 

@@ -100,7 +100,7 @@ pub struct RelationInvalidate {
 pub struct RelationDecay {
     /// Those with this memory as an end.
     pub id: Option<MemoryId>,
-    /// Those whose source lies in this session.
+    /// Those whose source lies in a session, given by its name.
     pub session: Option<Label>,
     /// Days without use; 30 by default.
     pub older_than_days: Option<u32>,
