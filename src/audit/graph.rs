@@ -1,13 +1,12 @@
 //! A projected graph against the heads, both ways: every node and edge, then every head that has none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     CHUNK,
     compare::Difference,
     heads::EdgeDemand,
     judge::{Judge, Seen, Suspect, undo_left_it},
-    points::without,
     report::{Finding, Mend, Record, Stop, Store},
     stored::{self, Holds},
 };
@@ -22,7 +21,7 @@ use crate::{
 pub(super) async fn pass(
     judge: &Judge,
     graph: &dyn Project,
-    nodes_needed: &[Key],
+    mut nodes_needed: Vec<Key>,
     mut edges_needed: HashMap<Key, EdgeDemand>,
 ) -> Result<(), Stop> {
     let mut nodes_held = Vec::new();
@@ -67,7 +66,9 @@ pub(super) async fn pass(
         }
     }
     nodes_held.sort_unstable();
-    missing_nodes(judge, nodes_needed, &nodes_held).await?;
+    judge.count_checked(Invariant::I7, nodes_needed.len() as u64);
+    nodes_needed.retain(|key| nodes_held.binary_search(key).is_err());
+    missing_nodes(judge, nodes_needed.into_iter().collect()).await?;
     missing_edges(judge, edges_needed).await
 }
 
@@ -184,17 +185,29 @@ fn suspect_edge(
     })
 }
 
-async fn missing_nodes(judge: &Judge, needed: &[Key], held: &[Key]) -> Result<(), Stop> {
-    judge.count_checked(Invariant::I7, needed.len() as u64);
-    for key in without(needed, held) {
-        let Some(head) = judge.head(key).await?.filter(|head| head.memory.is_some()) else { continue };
-        let register = Register::Memory(head.space.clone(), head.id.clone());
-        let seen = Seen {
-            heads: vec![(head.space.clone(), head.id.clone(), Some(head.version))],
-            ..Seen::default()
-        };
-        let record = Record::memory(&head.space, &head.id);
-        judge.confirm(vec![absent(key, &head.space, record, register, head.version, seen)]).await?;
+/// Nodes that the graph has not. There are few, if any: only then the heads are read once more, for them.
+async fn missing_nodes(judge: &Judge, mut missing: HashSet<Key>) -> Result<(), Stop> {
+    let mut cursor = None;
+    while !missing.is_empty() {
+        let (heads, next) = judge.ports.ledger.scan_heads(cursor, CHUNK).await?;
+        let mut suspects = Vec::new();
+        for head in heads.iter().filter(|head| head.memory.is_some()) {
+            let key = memory_key(&head.space, &head.id);
+            if missing.remove(&key) {
+                let seen = Seen {
+                    heads: vec![(head.space.clone(), head.id.clone(), Some(head.version))],
+                    ..Seen::default()
+                };
+                let register = Register::Memory(head.space.clone(), head.id.clone());
+                let record = Record::memory(&head.space, &head.id);
+                suspects.push(absent(key, &head.space, record, register, head.version, seen));
+            }
+        }
+        judge.confirm(suspects).await?;
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
     }
     Ok(())
 }

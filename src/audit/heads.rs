@@ -1,31 +1,48 @@
 //! The ledger against itself: every image against the hash that its head was given, every relation
-//! against its hash and its ends.
-//!
-//! On the way it collects what the stores must hold, as keys of 16 bytes.
+//! against its hash and its ends; and, since the heads are read anyway, each head's point with it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use uuid::Uuid;
 
 use super::{
-    CHUNK,
-    judge::{Judge, Seen, Suspect},
+    CHUNK, NOT_ABORTED,
+    judge::{Judge, Layouts, Seen, Suspect},
+    points,
     report::{Finding, Mend, Record, Stop, Store},
 };
 use crate::{
     invariant::Invariant,
     ledger::{Head, RelationHead},
     model::{Digest, Key, MemoryId, Relation, Space, Version, conflict::memory_key, memory::tombstone_hash},
+    vector::point_id,
 };
 
-/// Names that are read at once: they are small.
-const NAMES: usize = 10_000;
+/// Pages that are judged at once, while the next one is read.
+const PAGES: usize = 2;
 
-/// What the heads demand of the stores: keys, rising.
+/// What a pass over the heads has come by.
 #[derive(Debug, Default)]
-pub(super) struct Demand {
-    /// Live memories with a vector: each needs a point.
-    pub(super) points: Vec<Key>,
+pub(super) struct Passed {
+    /// The points that heads may have.
+    pub(super) points: Vec<Uuid>,
     /// Live memories: each needs a node, where there is a projected graph.
     pub(super) nodes: Vec<Key>,
+    /// Why points were not judged.
+    pub(super) stop: Option<Stop>,
+}
+
+impl Passed {
+    fn add(mut self, page: Self) -> Self {
+        self.points.extend(page.points);
+        self.nodes.extend(page.nodes);
+        self.stop = self.stop.or(page.stop);
+        self
+    }
 }
 
 /// What a projected edge must be.
@@ -36,49 +53,51 @@ pub(super) struct EdgeDemand {
     pub(super) hash: Option<Digest>,
 }
 
-/// Every head, in key order. The content of those that need a point is left to the pass over the points,
-/// which reads it anyway.
-pub(super) async fn pass(judge: &Judge) -> Result<Demand, Stop> {
-    let mut demand = Demand::default();
-    let mut after = None;
-    loop {
-        let names = judge.ports.ledger.scan_head_names(after, NAMES).await?;
-        let Some(last) = names.last() else { return Ok(demand) };
-        after = Some(last.key);
-        judge.count_read("heads", names.len());
-        let mut unread = Vec::new();
-        for name in names {
-            if !judge.admits(&name.space, name.key) {
-                continue;
+/// Every head with its content and its point, in the ledger's own order.
+pub(super) async fn pass(judge: &Arc<Judge>) -> Result<Passed, Stop> {
+    let layouts = Arc::new(Layouts::default());
+    let pages = stream::try_unfold(Some(None), |from| async move {
+        let Some(from) = from else { return Ok::<_, Stop>(None) };
+        let (heads, next) = judge.ports.ledger.scan_heads(from, CHUNK).await?;
+        Ok(Some((heads, next.filter(|_| !judge.tasks.is_stopping()).map(Some))))
+    });
+    let judged = pages.map_ok(|heads| {
+        let (of_page, layouts) = (Arc::clone(judge), Arc::clone(&layouts));
+        let page = judge.tasks.spawn(async move { judge_heads(&of_page, &layouts, &heads).await });
+        async move { page.await.expect(NOT_ABORTED) }
+    });
+    let passed = judged.try_buffer_unordered(PAGES).boxed();
+    passed.try_fold(Passed::default(), |all, page| async move { Ok(all.add(page)) }).await
+}
+
+async fn judge_heads(judge: &Judge, layouts: &Layouts, heads: &[Head]) -> Result<Passed, Stop> {
+    judge.count_read("heads", heads.len());
+    let mut passed = Passed::default();
+    let mut admitted = Vec::with_capacity(heads.len());
+    for head in heads {
+        let (key, point) = (memory_key(&head.space, &head.id), point_id(&head.space, &head.id));
+        passed.points.push(point);
+        if judge.admits(&head.space, key) {
+            if head.memory.is_some() && judge.ports.graph.is_some() {
+                passed.nodes.push(key);
             }
-            if name.live && judge.ports.graph.is_some() {
-                demand.nodes.push(name.key);
-            }
-            if name.needs_point {
-                demand.points.push(name.key);
-            } else {
-                unread.push((name.space, name.id));
-            }
-        }
-        for ids in unread.chunks(CHUNK) {
-            let heads = judge.ports.ledger.heads(ids).await?;
-            judge.confirm(contents(judge, heads.iter())).await?;
-        }
-        if judge.tasks.is_stopping() {
-            return Ok(demand);
+            admitted.push((key, point, head));
         }
     }
+    // The heads are judged even when the vector store does not answer.
+    let mut suspects = contents(judge, &admitted);
+    match points::of_heads(judge, layouts, &admitted).await {
+        Ok(of_points) => suspects.extend(of_points),
+        Err(stop) => passed.stop = Some(stop),
+    }
+    judge.confirm(suspects).await?;
+    Ok(passed)
 }
 
 /// Heads whose image is not what was hashed when it was written.
-pub(super) fn contents<'a>(judge: &Judge, heads: impl Iterator<Item = &'a Head>) -> Vec<Suspect> {
-    let mut count = 0;
-    let suspects = heads
-        .inspect(|_| count += 1)
-        .filter_map(|head| suspect_head(judge, memory_key(&head.space, &head.id), head))
-        .collect();
-    judge.count_checked(Invariant::I11, count);
-    suspects
+fn contents(judge: &Judge, heads: &[(Key, Uuid, &Head)]) -> Vec<Suspect> {
+    judge.count_checked(Invariant::I11, heads.len() as u64);
+    heads.iter().filter_map(|(key, _, head)| suspect_head(judge, *key, head)).collect()
 }
 
 fn suspect_head(judge: &Judge, key: Key, head: &Head) -> Option<Suspect> {

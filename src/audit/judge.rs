@@ -24,7 +24,7 @@ use super::{
 use crate::{
     graph,
     invariant::Invariant,
-    ledger::{Head, RelationHead},
+    ledger::RelationHead,
     model::{Key, MemoryId, Phase, Space, Version, conflict::memory_key, space::Layout},
     tasks::Tasks,
 };
@@ -215,12 +215,6 @@ impl Judge {
             }
         }
         Ok(())
-    }
-
-    /// The head with this key.
-    pub(super) async fn head(&self, key: Key) -> Result<Option<Head>, Stop> {
-        let heads = self.ports.ledger.scan_heads(before(key), 1).await?;
-        Ok(heads.into_iter().next().filter(|head| memory_key(&head.space, &head.id) == key))
     }
 
     /// The relation head with this key.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!              ┌─ rows ──────▶ unfinished, ended, watermark: against each other (and the log)
-//!   ledger ────┼─ heads ─────▶ image against its hash ──────────┐ keys that need a point
-//!              └─ relations ─▶ content against its hash, ends   │
-//!   vector ────── points ────▶ point against its head ──────────┴─▶ needed, and not there
-//!   graph ─────── registers ─▶ node, edge against its head (where it is a projection) ─▶ likewise
+//!   ledger ────┼─ heads ─────▶ image against its hash; its point against it, or needed and not there
+//!              └─ relations ─▶ content against its hash, ends
+//!   vector ────── ids ───────▶ points that no head has led to
+//!   graph ─────── registers ─▶ node, edge against its head (where it is a projection), and what is not there
 //! ```
 //!
 //! Everything is recomputed from what a store gives back; a marker is compared, never believed.
@@ -207,7 +207,7 @@ async fn one_pass(ports: &Ports, options: &Options, only: Option<HashSet<Key>>) 
     (book, stops)
 }
 
-/// The passes over records: heads, relations and points side by side, each on its own task.
+/// The passes over records: heads with their points, and relations, side by side; then what no head led to.
 async fn compare_all(
     ports: &Ports,
     options: &Options,
@@ -217,19 +217,21 @@ async fn compare_all(
 ) -> (Book, Vec<Stop>) {
     let judge = Arc::new(Judge::new(ports.clone(), options.clone(), only, in_flight, undone));
     let _stop_on_drop = StopOnDrop(judge.tasks.clone());
-    let [of_heads, of_relations, of_points] = [(); 3].map(|()| Arc::clone(&judge));
+    let [of_heads, of_relations] = [(); 2].map(|()| Arc::clone(&judge));
     let heads = judge.tasks.spawn(async move { heads::pass(&of_heads).await });
     let relations = judge.tasks.spawn(async move { heads::relations(&of_relations).await });
-    let points = judge.tasks.spawn(async move { points::pass(&of_points).await });
     let mut stops = Vec::new();
     let heads = kept(heads.await.expect(NOT_ABORTED), &mut stops);
-    let relations = kept(relations.await.expect(NOT_ABORTED), &mut stops);
-    let points = kept(points.await.expect(NOT_ABORTED), &mut stops);
-    if let Some(demand) = &heads {
-        stops.extend(points::missing(&judge, &demand.points, points.as_ref()).await.err());
-    }
-    if let (Some(graph), Some(demand), Some(edges)) = (&ports.graph, heads, relations) {
-        stops.extend(graph::pass(&judge, &**graph, &demand.nodes, edges).await.err());
+    let edges = kept(relations.await.expect(NOT_ABORTED), &mut stops);
+    if let Some(heads::Passed { mut points, nodes, stop }) = heads {
+        points.sort_unstable();
+        match stop {
+            Some(stop) => stops.push(stop),
+            None => stops.extend(points::strays(&judge, &points).await.err()),
+        }
+        if let (Some(graph), Some(edges)) = (&ports.graph, edges) {
+            stops.extend(graph::pass(&judge, &**graph, nodes, edges).await.err());
+        }
     }
     (judge.close(), stops)
 }

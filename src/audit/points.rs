@@ -1,10 +1,13 @@
-//! The vector store against the heads, both ways: every point against its head, then every head
-//! that needs a point against the points that there are.
+//! The vector store against the heads, both ways: the point of every head, then every point that no
+//! head has led to.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
 
 use super::{
     CHUNK, compare,
     compare::Difference,
-    heads,
     judge::{Judge, Layouts, Seen, Suspect},
     report::{Finding, Mend, Record, Stop, Store},
     stored::{self, Holds},
@@ -12,78 +15,97 @@ use super::{
 use crate::{
     invariant::Invariant,
     ledger::Head,
-    model::{Key, Memory, Space, conflict::memory_key, space::Metric},
+    model::{Key, Memory, MemoryId, Phase, Space, conflict::memory_key, space::Metric},
     vector::Stored,
 };
 
-/// What a pass over the points has come by; both rise.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// The points that there are.
-    points: Vec<Key>,
-    /// The heads that were read for them, and judged by their hash as well.
-    heads: Vec<Key>,
+/// Ids that are read at once: they are small.
+const IDS: usize = 10_000;
+
+/// Asks the store for the points of these heads, and suspects what is there and should not be so, or should
+/// be there and is not. The heads were read before: a point is written before its head.
+pub(super) async fn of_heads(
+    judge: &Judge,
+    layouts: &Layouts,
+    heads: &[(Key, Uuid, &Head)],
+) -> Result<Vec<Suspect>, Stop> {
+    let ids: Vec<Uuid> = heads.iter().map(|(_, point, _)| *point).collect();
+    let mut held: HashMap<Key, Vec<Stored>> = HashMap::with_capacity(ids.len());
+    for point in judge.ports.points.points(&ids).await? {
+        held.entry(memory_key(&point.space, &point.id)).or_default().push(point);
+    }
+    let (mut suspects, mut judged, mut needed, mut undone) = (Vec::new(), 0, 0, 0);
+    for (key, _, head) in heads {
+        needed += u64::from(needs_point(head));
+        let points = held.remove(key).unwrap_or_default();
+        judged += points.len() as u64;
+        if points.is_empty() {
+            suspects.extend(needs_point(head).then(|| absent(*key, head)));
+            continue;
+        }
+        undone += u64::from(head.version.phase() != Phase::Forward);
+        let metric = layouts.of(judge, &head.space).await?.metric;
+        suspects
+            .extend(points.iter().filter_map(|point| suspect_point(judge, *key, point, Some(head), metric)));
+    }
+    count(judge, judged);
+    judge.count_checked(Invariant::I7, needed);
+    judge.count_checked(Invariant::I12, undone);
+    // What came under an id of a head and names another memory.
+    let misnamed: Vec<Stored> = held.into_values().flatten().collect();
+    suspects.extend(without_head(judge, layouts, &misnamed).await?);
+    Ok(suspects)
 }
 
-/// Every point, in the store's own order. The next points are read while these are judged.
-pub(super) async fn pass(judge: &Judge) -> Result<Held, Stop> {
+/// Every point whose id is not in `known`, which rises.
+pub(super) async fn strays(judge: &Judge, known: &[Uuid]) -> Result<(), Stop> {
     let layouts = Layouts::default();
-    let mut held = Held::default();
-    let (mut points, mut cursor) = judge.ports.points.scan(None, 2 * CHUNK).await?;
+    let mut cursor = None;
     loop {
-        judge.count_read("points", points.len());
-        let next = async {
-            match cursor.take() {
-                Some(cursor) => judge.ports.points.scan(Some(cursor), 2 * CHUNK).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        // In two halves, so that the heads of one are read while those of the other are compared.
-        let (one, other) = points.split_at(points.len().min(CHUNK));
-        let judged =
-            futures::join!(judge_points(judge, &layouts, one), judge_points(judge, &layouts, other), next);
-        held.add(judged.0?);
-        held.add(judged.1?);
-        match judged.2? {
-            Some((next, rest)) if !judge.tasks.is_stopping() => (points, cursor) = (next, rest),
-            _ => break,
+        let (ids, next) = judge.ports.points.ids(cursor, IDS).await?;
+        judge.count_read("points", ids.len());
+        let unknown: Vec<Uuid> = ids.into_iter().filter(|id| known.binary_search(id).is_err()).collect();
+        for ids in unknown.chunks(CHUNK) {
+            let points = judge.ports.points.points(ids).await?;
+            let suspects = without_head(judge, &layouts, &points).await?;
+            judge.confirm(suspects).await?;
+        }
+        cursor = next;
+        if cursor.is_none() || judge.tasks.is_stopping() {
+            return Ok(());
         }
     }
-    held.points.sort_unstable();
-    held.heads.sort_unstable();
-    Ok(held)
 }
 
-impl Held {
-    fn add(&mut self, part: Self) {
-        self.points.extend(part.points);
-        self.heads.extend(part.heads);
-    }
-}
-
-async fn judge_points(judge: &Judge, layouts: &Layouts, points: &[Stored]) -> Result<Held, Stop> {
-    let keys: Vec<Key> = points.iter().map(|point| memory_key(&point.space, &point.id)).collect();
-    let admitted: Vec<(Key, &Stored)> =
-        keys.iter().copied().zip(points).filter(|(key, point)| judge.admits(&point.space, *key)).collect();
-    let ids: Vec<_> = admitted.iter().map(|(_, point)| (point.space.clone(), point.id.clone())).collect();
-    let heads = judge.ports.ledger.heads(&ids).await?;
-    // Heads come in the order asked, and those that are not there are left out.
-    let mut suspects = heads::contents(judge, heads.iter());
-    let read = heads.iter().map(|head| memory_key(&head.space, &head.id)).collect();
-    let mut heads = heads.iter().peekable();
-    let mut undone = 0;
+/// Judges points that no head has led to. They may have one by now.
+async fn without_head(judge: &Judge, layouts: &Layouts, points: &[Stored]) -> Result<Vec<Suspect>, Stop> {
+    let admitted: Vec<(Key, &Stored)> = points
+        .iter()
+        .map(|point| (memory_key(&point.space, &point.id), point))
+        .filter(|(key, point)| judge.admits(&point.space, *key))
+        .collect();
+    let ids: Vec<(Space, MemoryId)> =
+        admitted.iter().map(|(_, point)| (point.space.clone(), point.id.clone())).collect();
+    let heads = if ids.is_empty() { Vec::new() } else { judge.ports.ledger.heads(&ids).await? };
+    let heads: HashMap<Key, &Head> =
+        heads.iter().map(|head| (memory_key(&head.space, &head.id), head)).collect();
+    let mut suspects = Vec::new();
     for (key, point) in &admitted {
-        let head = heads.next_if(|head| head.id == point.id && head.space == point.space);
         let metric = layouts.of(judge, &point.space).await?.metric;
-        undone += u64::from(head.is_some_and(|head| head.version.phase() != crate::model::Phase::Forward));
-        suspects.extend(suspect_point(judge, *key, point, head, metric));
+        suspects.extend(suspect_point(judge, *key, point, heads.get(key).copied(), metric));
     }
+    count(judge, admitted.len() as u64);
+    Ok(suspects)
+}
+
+fn count(judge: &Judge, points: u64) {
     for invariant in [Invariant::I4, Invariant::I6, Invariant::I9] {
-        judge.count_checked(invariant, admitted.len() as u64);
+        judge.count_checked(invariant, points);
     }
-    judge.count_checked(Invariant::I12, undone);
-    judge.confirm(suspects).await?;
-    Ok(Held { points: keys, heads: read })
+}
+
+fn needs_point(head: &Head) -> bool {
+    head.memory.as_ref().is_some_and(|memory| memory.needs_vector_store())
 }
 
 fn suspect_point(
@@ -126,31 +148,8 @@ fn suspect_point(
     })
 }
 
-/// Heads that need a point, and there is none; and their content, which no point has led to. `needed` rises;
-/// `held`: `None` when the store could not be read, which says nothing about what it holds.
-pub(super) async fn missing(judge: &Judge, needed: &[Key], held: Option<&Held>) -> Result<(), Stop> {
-    for key in without(needed, held.map_or(&[], |held| &held.heads)) {
-        let Some(head) = judge.head(key).await? else { continue };
-        judge.confirm(heads::contents(judge, std::iter::once(&head))).await?;
-    }
-    let Some(held) = held else { return Ok(()) };
-    judge.count_checked(Invariant::I7, needed.len() as u64);
-    let mut suspects = Vec::new();
-    for key in without(needed, &held.points) {
-        // Gone or changed since: then it is another pass's to judge.
-        let Some(head) = judge.head(key).await? else { continue };
-        if !head.memory.as_ref().is_some_and(|memory| memory.needs_vector_store()) {
-            continue;
-        }
-        suspects.push(absent(key, &head, &head.space));
-        if suspects.len() >= CHUNK {
-            judge.confirm(std::mem::take(&mut suspects)).await?;
-        }
-    }
-    judge.confirm(suspects).await
-}
-
-fn absent(key: Key, head: &Head, space: &Space) -> Suspect {
+fn absent(key: Key, head: &Head) -> Suspect {
+    let Head { space, .. } = head;
     Suspect {
         key,
         space: space.clone(),
@@ -168,13 +167,4 @@ fn absent(key: Key, head: &Head, space: &Space) -> Suspect {
             ..Seen::default()
         },
     }
-}
-
-/// What is in `needed` and not in `held`; both rise.
-pub(super) fn without<'a>(needed: &'a [Key], held: &'a [Key]) -> impl Iterator<Item = Key> + 'a {
-    let mut held = held.iter().peekable();
-    needed.iter().copied().filter(move |key| {
-        while held.next_if(|other| *other < key).is_some() {}
-        held.peek() != Some(&key)
-    })
 }

@@ -27,7 +27,6 @@ mod decide;
 pub mod finish;
 pub mod keys;
 pub mod memory;
-mod names;
 pub mod outcome;
 mod planted;
 mod sql;
@@ -48,7 +47,6 @@ use crate::model::{
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
-pub use names::HeadName;
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -230,6 +228,10 @@ pub struct Head {
     /// When it was last touched.
     pub accessed_at: Option<Timestamp>,
 }
+
+/// Where a scan of heads goes on, by a number of the ledger's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadCursor(u128);
 
 /// The current state of a relation.
 #[derive(Debug, Clone, PartialEq)]
@@ -470,13 +472,14 @@ pub trait Ledger: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error>;
 
-    /// Every head, tombstones included, by rising key after `after`, at most `limit`: for audit and rebuild.
-    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error>;
-
-    /// As [`Ledger::scan_heads`], without content: for an audit that has judged the content elsewhere.
-    async fn scan_head_names(&self, after: Option<Key>, limit: usize) -> Result<Vec<HeadName>, Error> {
-        Ok(self.scan_heads(after, limit).await?.iter().map(HeadName::of).collect())
-    }
+    /// Every head, tombstones included, each once, at most `limit`, in an order that the ledger reads
+    /// fastest: for audit and rebuild. Goes on at what the last call returned; `None` ends. A head that
+    /// is written first while a scan goes on may or may not be in it.
+    async fn scan_heads(
+        &self,
+        from: Option<HeadCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Option<HeadCursor>), Error>;
 
     /// Every relation head, tombstones included, by rising key after `after`, at most `limit`.
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error>;

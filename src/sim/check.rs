@@ -66,7 +66,7 @@ pub(super) async fn read_ledger(
         let watermark = ledger.partition(*partition).await.map(|row| row.watermark).unwrap_or(0);
         watermarks.insert(*partition, watermark);
     }
-    let heads = ledger.scan_heads(None, usize::MAX).await.map_err(text)?;
+    let (heads, _) = ledger.scan_heads(None, usize::MAX).await.map_err(text)?;
     let relations = ledger.scan_relations(None, usize::MAX).await.map_err(text)?;
     Ok((rows, watermarks, heads, relations))
 }

@@ -9,7 +9,9 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 
 use crate::{
-    ledger::{EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction},
+    ledger::{
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+    },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
 };
 
@@ -236,8 +238,12 @@ impl Ledger for SimulatedLedger {
         self.read(read).await
     }
 
-    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
-        self.read(move |ledger| async move { ledger.scan_heads(after, limit).await }).await
+    async fn scan_heads(
+        &self,
+        from: Option<HeadCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Option<HeadCursor>), Error> {
+        self.read(move |ledger| async move { ledger.scan_heads(from, limit).await }).await
     }
 
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {

@@ -6,13 +6,18 @@
 //!
 //! It injects no faults but refusals; whoever wants lost calls wraps it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
+use uuid::Uuid;
 
 use super::{
     Checkpoint, Error, Hit, Layout, Payload, Point, Project, Query, Read, Search, Stored, Write, exact,
+    point_id,
 };
 use crate::{
     fault::{Bug, compared, planted},
@@ -161,6 +166,18 @@ impl Read for MemoryVectors {
         hits.sort_by(exact::best_first(distance));
         hits.truncate(search.limit);
         Ok(hits)
+    }
+
+    async fn ids(&self, cursor: Option<String>, limit: usize) -> Result<(Vec<Uuid>, Option<String>), Error> {
+        let (points, next) = self.scan(cursor, limit).await?;
+        Ok((points.iter().map(|point| point_id(&point.space, &point.id)).collect(), next))
+    }
+
+    async fn points(&self, ids: &[Uuid]) -> Result<Vec<Stored>, Error> {
+        let wanted: HashSet<&Uuid> = ids.iter().collect();
+        let held = self.held.read();
+        let points = held.spaces.values().flat_map(BTreeMap::values);
+        Ok(points.filter(|point| wanted.contains(&point_id(&point.space, &point.id))).cloned().collect())
     }
 
     async fn scan(

@@ -3,7 +3,7 @@
 //! ```text
 //! saga ─▶ Project::write ─▶ backend: fenced by version ─▶ Answer a write
 //! reader ─▶ Read::search ─▶ hits (checked against heads by the reader, never trusted alone)
-//! audit ─▶ Read::scan ─▶ every point with its content, tombstones included
+//! audit ─▶ Read::ids, points ─▶ every point with its content, tombstones included
 //! ```
 //!
 //! A point is a register that only moves forward: a write takes effect only over a lower version.
@@ -20,10 +20,11 @@ pub mod text;
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::model::{
     Answer, Digest, Key, Memory, MemoryId, PartitionId, Space, Sparse, Version, answer::Reason,
-    conflict::memory_key, space::Metric,
+    conflict::memory_key, hash::derived_uuid, space::Metric,
 };
 
 pub use crate::model::space::Layout;
@@ -107,6 +108,12 @@ pub struct Stored {
     pub hash: Digest,
     /// The content; `None`: a tombstone.
     pub point: Option<Point>,
+}
+
+/// The id by which every store knows a memory's point: UUIDv5 of `[space, id]`. Stable: it is on disk.
+#[must_use]
+pub fn point_id(space: &Space, id: &MemoryId) -> Uuid {
+    derived_uuid(&[space.as_str(), id.as_str()])
 }
 
 /// The content of a live point, as the store gives it back.
@@ -300,6 +307,20 @@ pub trait Read: Send + Sync {
     /// # Errors
     /// [`Error`] when the store does not answer, or cannot.
     async fn search(&self, search: &Search) -> Result<Vec<Hit>, Error>;
+
+    /// The ids of points ([`point_id`]), tombstones included, in an order of the store's own; `cursor` as
+    /// for [`Read::scan`].
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn ids(&self, cursor: Option<String>, limit: usize) -> Result<(Vec<Uuid>, Option<String>), Error>;
+
+    /// The points of these ids with their content, tombstones included, as far as there are any, in no
+    /// order: several of one id where the store holds it in several places.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn points(&self, ids: &[Uuid]) -> Result<Vec<Stored>, Error>;
 
     /// Points with their content, tombstones included, each once, in an order of the store's own:
     /// `cursor` is what the last call returned; `None` ends.

@@ -61,10 +61,12 @@ pub async fn bring_up_to_date(
         vectors.clear().await?;
         let mut cursor = None;
         loop {
-            let heads = ledger.scan_heads(cursor, HEADS_MAX).await?;
-            let Some(last) = heads.last() else { break };
-            cursor = Some(crate::model::conflict::memory_key(&last.space, &last.id));
+            let (heads, next) = ledger.scan_heads(cursor, HEADS_MAX).await?;
             count += apply(ledger, vectors, heads, &mut layouts).await?;
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
         }
         Recovered::Rebuilt(count)
     };

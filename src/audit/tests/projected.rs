@@ -22,7 +22,8 @@ use crate::{
 async fn with_graph(change: impl Fn(Write) -> Option<Write>) -> Report {
     let world = World::new(Arc::new(MemoryLedger::new("ledger")), MemoryVectors::new()).await;
     let ports = world.ports();
-    let heads = ports.ledger.scan_heads(None, 100).await.expect("heads").into_iter().map(|head| Write {
+    let (heads, _) = ports.ledger.scan_heads(None, 100).await.expect("heads");
+    let heads = heads.into_iter().map(|head| Write {
         version: head.version,
         target: Target::Memory { space: head.space, id: head.id, hash: head.hash, after: head.memory },
     });

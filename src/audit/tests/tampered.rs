@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
         memory::MemoryLedger,
     },
     model::{Declaration, Key, MemoryId, PartitionId, Position, RelationKey, Space, conflict::ConflictKey},
@@ -132,8 +132,13 @@ impl Ledger for Tampered {
     ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error> {
         self.inner.unfinished_of(space, limit).await
     }
-    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
-        self.changed(self.inner.scan_heads(after, limit).await?)
+    async fn scan_heads(
+        &self,
+        from: Option<HeadCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Option<HeadCursor>), Error> {
+        let (heads, next) = self.inner.scan_heads(from, limit).await?;
+        Ok((self.changed(heads)?, next))
     }
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {
         Ok(self.changed_relations(self.inner.scan_relations(after, limit).await?))

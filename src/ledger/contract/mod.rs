@@ -40,7 +40,7 @@ macro_rules! suite {
             a_touch_moves_forward_only_and_never_wakes_the_dead,
             live_memories_are_counted_and_listed,
             heads_since_a_finish_are_those_that_it_wrote,
-            scans_go_by_rising_key_over_everything,
+            scans_go_over_everything_once,
             relations_are_fenced_and_found_by_what_they_hang_on,
             a_sweep_drops_what_nothing_points_at,
         );

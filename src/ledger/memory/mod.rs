@@ -22,7 +22,8 @@ use self::{
     transaction::MemoryTransaction,
 };
 use super::{
-    EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow, Transaction,
+    EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
+    Transaction,
 };
 use crate::{
     fault::{Bug, planted},
@@ -197,10 +198,18 @@ impl Ledger for MemoryLedger {
         }))
     }
 
-    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
+    async fn scan_heads(
+        &self,
+        from: Option<HeadCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Option<HeadCursor>), Error> {
         self.read(|tables| {
-            let heads = tables.heads.range(beyond(after)).take(limit);
-            heads.map(|(_, head)| tables.head(head)).collect()
+            let first = Key(from.map_or(0, |HeadCursor(key)| key).to_be_bytes());
+            let mut rest = tables.heads.range(first..);
+            let heads =
+                rest.by_ref().take(limit).map(|(_, head)| tables.head(head)).collect::<Result<_, _>>()?;
+            let next = rest.next().map(|(key, _)| HeadCursor(u128::from_be_bytes(key.0)));
+            Ok((heads, next))
         })
     }
 

@@ -41,7 +41,7 @@ macro_rules! heads {
     ($rest:expr) => {
         concat!(
             "SELECT head.key, space.name, head.id, head.e, head.s, head.created_at, head.updated_at, \
-             head.accessed_at, head.image, ",
+             head.accessed_at, head.n, head.image, ",
             image_columns!(),
             " FROM head JOIN space ON space.n = head.space LEFT JOIN image ON image.n = head.image ",
             $rest
@@ -155,11 +155,8 @@ statements! {
     HEADS = heads!("WHERE head.key IN keys($1)");
     LIST_HEADS = heads!("WHERE head.space = (SELECT n FROM space WHERE name = $1) AND head.id > $2 \
         AND head.image IS NOT NULL ORDER BY head.id LIMIT $3");
-    SCAN_HEADS = heads!("WHERE head.key > $1 ORDER BY head.key LIMIT $2");
-    SCAN_HEAD_NAMES = "SELECT head.key, space.name, head.id, head.e, head.s, head.image IS NOT NULL, \
-        image.dense IS NOT NULL OR image.sparse_indices IS NOT NULL \
-        FROM head JOIN space ON space.n = head.space LEFT JOIN image ON image.n = head.image \
-        WHERE head.key > $1 ORDER BY head.key LIMIT $2";
+    /// By the number of the row: heads and images were mostly written in one order, and are read in it.
+    SCAN_HEADS = heads!("WHERE head.n > $1 ORDER BY head.n LIMIT $2");
     LIVE_AMONG = "SELECT space, count(*) FROM head WHERE key IN keys($1) AND image IS NOT NULL GROUP BY space";
     ADD_LIVE = "UPDATE space SET live = live + $2 WHERE n = $1";
     TOUCH = "UPDATE head SET accessed_at = max(coalesce(accessed_at, $2), $2) \

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        EpochRow, Error, Head, HeadName, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
         Transaction,
         sql::{codec, dialect::list, statements as sql},
     },
@@ -230,14 +230,21 @@ impl Ledger for SqliteLedger {
         rows.iter().map(saga).collect()
     }
 
-    async fn scan_heads(&self, after: Option<Key>, limit: usize) -> Result<Vec<Head>, Error> {
-        let rows = self.rows(sql::SCAN_HEADS, scan(after, limit)).await?;
-        rows.iter().map(|row| Ok(rows::head(row)?.1)).collect()
-    }
-
-    async fn scan_head_names(&self, after: Option<Key>, limit: usize) -> Result<Vec<HeadName>, Error> {
-        let rows = self.rows(sql::SCAN_HEAD_NAMES, scan(after, limit)).await?;
-        rows.iter().map(rows::head_name).collect()
+    async fn scan_heads(
+        &self,
+        from: Option<HeadCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Option<HeadCursor>), Error> {
+        // Row numbers begin at 1 and fit 63 bits.
+        let last = from.map_or(0, |HeadCursor(number)| number as i64);
+        let rows = self.rows(sql::SCAN_HEADS, binds!(last, integer(limit as u64))).await?;
+        let (mut heads, mut next) = (Vec::with_capacity(rows.len()), None);
+        for row in &rows {
+            let (_, number, head) = rows::numbered_head(row)?;
+            heads.push(head);
+            next = Some(HeadCursor(number.into()));
+        }
+        Ok((heads, next.filter(|_| rows.len() >= limit)))
     }
 
     async fn scan_relations(&self, after: Option<Key>, limit: usize) -> Result<Vec<RelationHead>, Error> {

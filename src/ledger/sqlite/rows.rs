@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::session::{Binds, Cells, integer};
 use crate::{
-    ledger::{Anchor, EpochRow, Error, Head, HeadName, PartitionRow, RelationHead, SagaRow, sql::codec},
+    ledger::{Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, sql::codec},
     model::{
         Digest, Key, Memory, MemoryId, PartitionId, Relation, RelationKey, Space, Sparse, State, Timestamp,
         Version,
@@ -107,12 +107,18 @@ pub(super) fn bind_memory(binds: &mut Binds, memory: &Memory, hash: &Digest) {
 
 /// A head with its image, and its key.
 pub(super) fn head(row: &SqliteRow) -> Result<(Key, Head), Error> {
+    numbered_head(row).map(|(key, _, head)| (key, head))
+}
+
+/// A head with its image, its key, and the number of its row.
+pub(super) fn numbered_head(row: &SqliteRow) -> Result<(Key, u64, Head), Error> {
     let mut cells = Cells::of(row, "head");
     let key = cells.bytes(Key::from_slice)?;
     let (space, id): (Space, MemoryId) = (cells.name()?, cells.name()?);
     let version = version(&mut cells)?;
     let (created_at, updated_at) = (time(&mut cells)?, time(&mut cells)?);
     let accessed_at = time_if_any(&mut cells)?;
+    let number = cells.number()?;
     let image: Option<i64> = cells.get()?;
     let (memory, hash) = match image {
         None => (None, tombstone_hash()),
@@ -123,20 +129,7 @@ pub(super) fn head(row: &SqliteRow) -> Result<(Key, Head), Error> {
             (Some(memory), hash)
         }
     };
-    Ok((key, Head { space, id, version, memory, hash, created_at, updated_at, accessed_at }))
-}
-
-/// A head without its content.
-pub(super) fn head_name(row: &SqliteRow) -> Result<HeadName, Error> {
-    let mut cells = Cells::of(row, "head");
-    Ok(HeadName {
-        key: cells.bytes(Key::from_slice)?,
-        space: cells.name()?,
-        id: cells.name()?,
-        version: version(&mut cells)?,
-        live: cells.get()?,
-        needs_point: cells.get()?,
-    })
+    Ok((key, number, Head { space, id, version, memory, hash, created_at, updated_at, accessed_at }))
 }
 
 /// A relation's head, its key, and the session that it was found by.

@@ -86,17 +86,24 @@ impl Engine {
         guarded("search", || self.shard().search(request))
     }
 
-    /// Points with all that they have, by rising id from `from`, and where to go on.
+    /// The points among `ids` that are there, with all that they have.
+    pub(super) fn points(&self, ids: &[PointId]) -> Result<Vec<Record>, Failure> {
+        let (payload, vectors) = (WithPayloadInterface::Bool(true), WithVector::Bool(true));
+        guarded("retrieve points", || self.shard().retrieve(ids, Some(payload), Some(vectors)))
+    }
+
+    /// Points by rising id from `from`, with all that they have or with none of it, and where to go on.
     pub(super) fn scroll(
         &self,
         from: Option<PointId>,
         limit: usize,
+        content: bool,
     ) -> Result<(Vec<Record>, Option<PointId>), Failure> {
         let request = ScrollRequest {
             offset: from,
             limit: Some(limit),
-            with_payload: Some(WithPayloadInterface::Bool(true)),
-            with_vector: WithVector::Bool(true),
+            with_payload: Some(WithPayloadInterface::Bool(content)),
+            with_vector: WithVector::Bool(content),
             ..ScrollRequest::default()
         };
         guarded("scroll", || self.shard().scroll(request))

@@ -28,6 +28,8 @@ mod writer;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use qdrant_edge::PointId;
+use uuid::Uuid;
 
 pub use self::bulk::bulk_seconds;
 use self::{shards::Shards, writer::Writer};
@@ -161,6 +163,15 @@ impl Read for EdgeVectors {
     async fn search(&self, search: &Search) -> Result<Vec<Hit>, Error> {
         let search = search.clone();
         self.read(move |shards| question::search(shards, &search)).await
+    }
+
+    async fn ids(&self, cursor: Option<String>, limit: usize) -> Result<(Vec<Uuid>, Option<String>), Error> {
+        self.read(move |shards| shards.ids(cursor.as_deref(), limit)).await
+    }
+
+    async fn points(&self, ids: &[Uuid]) -> Result<Vec<Stored>, Error> {
+        let ids: Vec<PointId> = ids.iter().copied().map(PointId::Uuid).collect();
+        self.read(move |shards| shards.points(&ids)).await
     }
 
     async fn scan(

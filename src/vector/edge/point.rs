@@ -19,7 +19,7 @@ use qdrant_edge::{
 use serde_json::{Map, Value};
 
 use super::super::{Payload, Point, Stored, Write};
-use crate::model::{Digest, MemoryId, Space, Sparse, Version, hash::derived_uuid};
+use crate::model::{Digest, MemoryId, Space, Sparse, Version};
 
 /// The dense vector's name.
 pub(super) const DENSE: &str = "dense";
@@ -47,7 +47,7 @@ const HAS_SPARSE: &str = "_sparse";
 
 /// The id that the engine knows a memory by.
 pub(super) fn point_id(space: &Space, id: &MemoryId) -> PointId {
-    PointId::Uuid(derived_uuid(&[space.as_str(), id.as_str()]))
+    PointId::Uuid(super::super::point_id(space, id))
 }
 
 /// The point that `write` makes. When it rewrites one, an absent sparse vector is written as an empty one:

@@ -22,7 +22,8 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use qdrant_edge::PointId;
+use qdrant_edge::{PointId, Record};
+use uuid::Uuid;
 
 use super::{
     super::{Checkpoint, Error, Stored},
@@ -111,7 +112,9 @@ impl Shards {
     /// Every shard there is.
     pub(super) fn all(&self) -> Result<Vec<Arc<Slot>>, Error> {
         if self.lost.load(Ordering::Acquire) {
-            return Err(Error::Unavailable("the vector index must be opened again".to_owned()));
+            return Err(Error::Unavailable(
+                "the vector index lost its files; a restart builds it again from the ledger".to_owned(),
+            ));
         }
         if self.lock.lock().is_none() {
             return Err(Error::Unavailable("the vector index is closed".to_owned()));
@@ -177,13 +180,49 @@ impl Shards {
         *self.lock.lock() = None;
     }
 
-    /// A page of every point there is: shard by shard, by rising point id. A cursor is
-    /// `place/point id`, of the first point that is still to come.
+    /// A page of every point there is, with its content; a cursor as for [`Self::page`].
     pub(super) fn scan(
         &self,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<Stored>, Option<String>), Error> {
+        let (records, next) = self.page(cursor, limit, true)?;
+        Ok((records.into_iter().map(stored).collect::<Result<_, _>>()?, next))
+    }
+
+    /// A page of the ids of every point there is; a cursor as for [`Self::page`].
+    pub(super) fn ids(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Uuid>, Option<String>), Error> {
+        let (records, next) = self.page(cursor, limit, false)?;
+        let uuid = |record: Record| match record.id {
+            PointId::Uuid(id) => Ok(id),
+            PointId::NumId(_) => Err(foreign_point()),
+        };
+        Ok((records.into_iter().map(uuid).collect::<Result<_, _>>()?, next))
+    }
+
+    /// The points with these ids, wherever they lie, with their content.
+    pub(super) fn points(&self, ids: &[PointId]) -> Result<Vec<Stored>, Error> {
+        let mut found = Vec::with_capacity(ids.len());
+        for slot in self.all()? {
+            for record in slot.ask(|engine| engine.points(ids)).map_err(unavailable)? {
+                found.push(stored(record)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A page of every point there is, with or without content: shard by shard, by rising point id. A
+    /// cursor is `place/point id`, of the first point that is still to come.
+    fn page(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+        content: bool,
+    ) -> Result<(Vec<Record>, Option<String>), Error> {
         let foreign = || Error::Unsupported("this is not a cursor of this store".to_owned());
         let (first, mut from) = match cursor {
             Some(cursor) => {
@@ -199,15 +238,13 @@ impl Shards {
             // One more than is wanted would not do: a page may end exactly with its shard.
             let wanted = limit - found.len();
             if wanted == 0 {
-                let (ahead, _) = slot.ask(|engine| engine.scroll(None, 1)).map_err(unavailable)?;
+                let (ahead, _) = slot.ask(|engine| engine.scroll(None, 1, false)).map_err(unavailable)?;
                 let Some(next) = ahead.first() else { continue };
                 return Ok((found, Some(format!("{}/{}", slot.place, next.id))));
             }
-            let (records, next) = slot.ask(|engine| engine.scroll(from, wanted)).map_err(unavailable)?;
-            for record in records {
-                let unreadable = || Error::Unavailable("the vector index holds a foreign point".to_owned());
-                found.push(point::to_stored(record).ok_or_else(unreadable)?);
-            }
+            let (records, next) =
+                slot.ask(|engine| engine.scroll(from, wanted, content)).map_err(unavailable)?;
+            found.extend(records);
             if let Some(next) = next {
                 return Ok((found, Some(format!("{}/{next}", slot.place))));
             }
@@ -270,6 +307,14 @@ impl Shards {
             }
         }
     }
+}
+
+fn stored(record: Record) -> Result<Stored, Error> {
+    point::to_stored(record).ok_or_else(foreign_point)
+}
+
+fn foreign_point() -> Error {
+    Error::Unavailable("the vector index holds a foreign point".to_owned())
 }
 
 pub(super) fn unavailable(failure: Failure) -> Error {
