@@ -11,6 +11,8 @@
 use std::future::Future;
 
 mod http {
+    mod events;
+
     use super::Future;
     use engraft::{app::App, cli::Client, config::Config};
     use serde_json::{Value, json};

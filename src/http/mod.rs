@@ -13,6 +13,7 @@
 
 mod body;
 mod commands;
+mod events;
 mod forms;
 pub mod ingest;
 mod memories;
@@ -42,7 +43,7 @@ use crate::{
     ledger::Ledger,
     log::{CommandLog, envelope::Limits},
     random::Random,
-    reader::Reader,
+    reader::{Feed, Reader},
     tasks::Tasks,
 };
 
@@ -61,6 +62,8 @@ pub struct Options {
     /// Most requests that wait for an outcome or a token at once; 1,024. Beyond it, a command is
     /// answered 202 at once, and a read with a token 503.
     pub waiting_count_max: usize,
+    /// Most streams of events that are open at once; 256. Each holds a connection and a few outcomes.
+    pub streams_count_max: usize,
     /// Longest that `Prefer: wait=N` may ask for, in seconds; 60.
     pub wait_seconds_max: u64,
     /// Longest that requests may take to end when the server stops, in milliseconds; 5,000.
@@ -74,6 +77,7 @@ impl Default for Options {
             body_bytes_max: 32 << 20,
             body_timeout_ms: 30_000,
             waiting_count_max: 1_024,
+            streams_count_max: 256,
             wait_seconds_max: 60,
             drain_ms_max: 5_000,
         }
@@ -104,6 +108,9 @@ pub struct Backends {
     pub graph: &'static str,
 }
 
+/// How often the ledger is asked for new outcomes while anybody follows them.
+const FEED_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Everything that the server touches.
 pub struct Ports {
     /// Where commands go.
@@ -129,6 +136,8 @@ struct Shared {
     partitions: u32,
     epoch: OnceLock<u32>,
     waiting: Semaphore,
+    streams: Arc<Semaphore>,
+    feed: Feed,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
@@ -179,6 +188,8 @@ pub async fn serve(
         partitions: ports.log.topology().partitions,
         epoch: OnceLock::new(),
         waiting: Semaphore::new(options.waiting_count_max),
+        streams: Arc::new(Semaphore::new(options.streams_count_max)),
+        feed: Feed::new(Arc::clone(&ports.ledger), tasks.clone(), FEED_INTERVAL),
         ports,
         options,
     });

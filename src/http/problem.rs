@@ -59,6 +59,8 @@ pub(super) enum Reason {
     GraphUnavailable,
     /// What the token names was not finished in time.
     ConsistencyTimeout,
+    /// As many streams are open as may.
+    TooManyStreams,
     /// As many requests wait as may.
     TooManyWaiting,
     /// The worker has not opened the log yet.
@@ -87,6 +89,7 @@ impl Reason {
             | Self::GraphUnavailable
             | Self::ConsistencyTimeout
             | Self::TooManyWaiting
+            | Self::TooManyStreams
             | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
             Self::Inconsistent => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -114,6 +117,7 @@ impl Reason {
             Self::GraphUnavailable => "graph_unavailable",
             Self::ConsistencyTimeout => "consistency_timeout",
             Self::TooManyWaiting => "too_many_waiting",
+            Self::TooManyStreams => "too_many_streams",
             Self::Starting => "starting",
             Self::Inconsistent => "inconsistent",
         }

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, commands, memories,
+    Shared, commands, events, memories,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, status, walks, writes,
 };
@@ -38,6 +38,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/search", post(search::search))
         .route("/v1/search/batch", post(search::batch))
         .route("/v1/spaces/{space}", put(writes::create_space).get(spaces::show))
+        .route("/v1/events", get(events::follow))
         .route("/v1/guarantees", get(status::guarantees))
         .route("/v1/status", get(status::status))
         .route("/schemas/{name}", get(schemas::show))

@@ -10,6 +10,8 @@
 
 mod commands;
 mod consistency;
+mod cursor;
+mod feed;
 mod fusion;
 mod get;
 mod graph_reads;
@@ -32,6 +34,8 @@ use crate::{
 
 pub use commands::CommandState;
 pub use consistency::{Demand, Scope};
+pub use cursor::{Cursor, InvalidCursor};
+pub use feed::{Feed, Follow, FollowError};
 pub use get::Page;
 pub use graph_reads::Neighbor;
 pub use lineage::LineageSide;
