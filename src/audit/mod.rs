@@ -12,7 +12,7 @@
 //! Stores are streamed in chunks; what stays in memory is 16 bytes a record and side. Records that an
 //! unfinished saga touches are counted and not judged ([`judge`]): neither clean nor a violation.
 //!
-//! It only reads. It compares stores with heads; whether the heads are what the commands add up to
+//! It only reads; [`repair`] is asked for by itself. It compares stores with heads; whether the heads are what the commands add up to
 //! is asked from outside, by [`history`].
 
 mod compare;
@@ -22,6 +22,7 @@ pub mod history;
 mod in_flight;
 mod judge;
 mod points;
+pub mod repair;
 pub mod report;
 mod rows;
 mod stored;

@@ -110,8 +110,8 @@ impl Mend {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::ReapplyHead => "rebuild the store from the heads, or put the memory again",
-            Self::RemoveFromStore => "rebuild the store from the heads, or put the memory and delete it",
+            Self::ReapplyHead => "repair it (`engraft audit --repair`), or put the memory again",
+            Self::RemoveFromStore => "repair it (`engraft audit --repair`), or put the memory and delete it",
             Self::RestoreLedger => "put the record again, or restore the ledger from a backup",
             Self::Report => "keep the ledger and the log as they are, and report it",
         }

@@ -212,6 +212,10 @@ impl vector::Project for Timed {
         self.0.inner.markers(points).await
     }
 
+    async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, vector::Error> {
+        self.0.inner.remove(points).await
+    }
+
     fn durable_when_acknowledged(&self) -> bool {
         self.0.inner.durable_when_acknowledged()
     }

@@ -1,10 +1,14 @@
-//! `engraft audit`: every store against the ledger, record by record.
+//! `engraft audit`: every store against the ledger, record by record; `--repair` puts right what differs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     app::{self, Stores},
-    audit::{self, Report, Verdict},
+    audit::{self, Report, Verdict, repair},
     clock::SystemClock,
     config::Config,
     model::Space,
@@ -23,6 +27,12 @@ pub(super) struct Arguments {
     /// Also read every ended command, and what of the log has no row
     #[arg(long)]
     deep: bool,
+    /// Write points that are not what the ledger says anew, and remove those that it does not know
+    #[arg(long)]
+    repair: bool,
+    /// Repair without asking
+    #[arg(long, requires = "repair")]
+    yes: bool,
     /// How to show it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -42,7 +52,12 @@ pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> 
             format!("there is no folder `{}`; {fix}", config.data.display()),
         ));
     }
-    let report = runtime()?.block_on(of_folder(&config, &options))?;
+    let report = if arguments.repair {
+        let options = audit::Options { findings_max: REPAIRED_MAX, ..options };
+        runtime()?.block_on(repaired(&config, &options, arguments.yes))?
+    } else {
+        runtime()?.block_on(of_folder(&config, &options))?
+    };
     let mut out = output::Out::new();
     match arguments.output {
         Format::Table => out.line(&report.to_string())?,
@@ -63,8 +78,68 @@ pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> 
     }
 }
 
+/// Most findings that one repair takes on; an audit after it finds the rest.
+const REPAIRED_MAX: usize = 1_000_000;
+/// Findings that a plan shows.
+const SHOWN: usize = 10;
+
 /// Audits the stores of a data folder that no server has open.
 pub(crate) async fn of_folder(config: &Config, options: &audit::Options) -> Result<Report, Failure> {
+    let (stores, ports) = open(config).await?;
+    let report = audit::run(&ports, options).await;
+    stores.close().await;
+    Ok(report)
+}
+
+/// Audits, says what it would do, does it when a person agrees, and audits again.
+async fn repaired(config: &Config, options: &audit::Options, agreed: bool) -> Result<Report, Failure> {
+    let (stores, ports) = open(config).await?;
+    let report = audit::run(&ports, options).await;
+    let plan = repair::Plan::of(&report);
+    show(&report, &plan);
+    if plan.records.is_empty() || !(agreed || agree(plan.records.len())?) {
+        stores.close().await;
+        return Ok(report);
+    }
+    let bar = output::progress(plan.records.len() as u64, "repairing");
+    let done = repair::carry_out(&ports, &plan, |count| bar.inc(count as u64)).await;
+    bar.finish_and_clear();
+    let done = done.map_err(|stop| {
+        let message = format!("{} did not answer: {}; run the same again", stop.store, stop.reason);
+        Failure::new(Exit::Unreachable, message)
+    })?;
+    output::say(&format!("repaired {}, moved meanwhile {}; auditing again", done.repaired, done.moved));
+    make_durable(&stores).await?;
+    let report = audit::run(&ports, options).await;
+    stores.close().await;
+    Ok(report)
+}
+
+/// The plan, for a person.
+fn show(report: &Report, plan: &repair::Plan) {
+    if report.verdict == Verdict::Clean {
+        return output::say("nothing to repair");
+    }
+    let mended = report.findings.iter().filter(|finding| !plan.left.contains(finding));
+    output::say(&format!("{} points can be written anew from the ledger, or removed:", plan.records.len()));
+    mended.take(SHOWN).for_each(|finding| output::say(&format!("- {finding}")));
+    if !plan.left.is_empty() {
+        output::say(&format!("{} findings cannot be repaired from the ledger:", plan.left.len()));
+        plan.left.iter().take(SHOWN).for_each(|finding| output::say(&format!("- {finding}")));
+    }
+}
+
+fn agree(count: usize) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody is there to agree; say `--yes` to repair without asking"));
+    }
+    write!(io::stderr(), "repair {count} points? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+async fn open(config: &Config) -> Result<(Stores, audit::Ports), Failure> {
     let stores = Stores::open(config, Arc::new(SystemClock), &Random::from_system()).await?;
     let ports = audit::Ports {
         ledger: Arc::clone(&stores.ledger),
@@ -79,7 +154,13 @@ pub(crate) async fn of_folder(config: &Config, options: &audit::Options) -> Resu
         let brought = checkpoint::bring_up_to_date(&*stores.ledger, &*stores.vectors, &epoch).await;
         brought.map_err(app::Error::from)?;
     }
-    let report = audit::run(&ports, options).await;
-    stores.close().await;
-    Ok(report)
+    Ok((stores, ports))
+}
+
+async fn make_durable(stores: &Stores) -> Result<(), Failure> {
+    if let Some(epoch) = stores.ledger.epoch().await.map_err(app::Error::from)? {
+        let made = checkpoint::make(&*stores.ledger, &*stores.vectors, &epoch).await;
+        made.map_err(app::Error::from)?;
+    }
+    Ok(())
 }

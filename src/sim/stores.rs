@@ -390,6 +390,11 @@ impl vector::Project for Vectors {
         self.server.store.markers(points).await
     }
 
+    async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, vector::Error> {
+        read(&self.link, &self.shared).await.map_err(vector::Error::Unavailable)?;
+        self.server.store.remove(points).await
+    }
+
     fn durable_when_acknowledged(&self) -> bool {
         !self.server.embedded
     }

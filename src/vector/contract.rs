@@ -127,6 +127,49 @@ async fn a_write_takes_effect_only_over_a_lower_version(store: &dyn Store) {
     assert_eq!(hits.first().map(|hit| hit.version), Some(newer.version));
 }
 
+async fn ids_lead_to_points_with_their_content(store: &dyn Store) {
+    all_applied(store, &[dense("m", 1, &[1.0, 0.0]), put("s", 2, memory(None, Some(sparse(&[(7, 0.5)]))))])
+        .await;
+    all_applied(store, &[dense("n", 3, &[0.0, 1.0]), dense("d", 4, &[1.0, 0.0])]).await;
+    all_applied(store, &[tombstone("d", 5)]).await;
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let (page, next) = store.ids(cursor, 3).await.expect("a page");
+        assert!(page.len() <= 3);
+        ids.extend(page);
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut expected: Vec<_> =
+        ["m", "s", "n", "d"].map(|name| super::point_id(&space("a"), &id(name))).into();
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected);
+    ids.push(super::point_id(&space("a"), &id("absent")));
+    let mut points = store.points(&ids).await.expect("points");
+    points.sort_by(|a, b| (&a.space, &a.id).cmp(&(&b.space, &b.id)));
+    assert_eq!(points, everything(store).await);
+}
+
+async fn a_point_is_removed_only_while_it_is_what_was_seen(store: &dyn Store) {
+    let (live, dead) = (dense("live", 5, &[1.0, 0.0]), tombstone("dead", 6));
+    all_applied(store, &[live.clone(), dense("dead", 5, &[1.0, 0.0])]).await;
+    all_applied(store, std::slice::from_ref(&dead)).await;
+    let at = |write: &Write, version| (write.space.clone(), write.id.clone(), version);
+    let absent = (live.space.clone(), id("absent"), live.version);
+    let asked = [at(&live, dead.version), at(&dead, dead.version), absent];
+    assert_eq!(store.remove(&asked).await.expect("an answer"), [false, true, true]);
+    let left: Vec<_> = everything(store).await.into_iter().map(|stored| stored.id).collect();
+    assert_eq!(left, [live.id.clone()]);
+    assert_eq!(store.remove(&[at(&live, live.version)]).await.expect("an answer"), [true]);
+    assert_eq!(everything(store).await, []);
+    let older = dense("live", 1, &[0.0, 1.0]);
+    assert_eq!(one(store, older).await, Answer::Applied, "its fence is gone with it");
+}
+
 async fn an_undo_is_newer_than_what_it_undoes_and_a_new_epoch_than_all_before(store: &dyn Store) {
     let at = |epoch, offset, phase| Write {
         version: version(epoch, offset, phase),
@@ -481,6 +524,8 @@ macro_rules! backends {
                 a_scan_shows_every_point_once_with_its_content,
                 markers_tell_version_and_hash_of_live_and_dead,
                 a_write_under_an_older_layout_meets_the_same_point,
+                ids_lead_to_points_with_their_content,
+                a_point_is_removed_only_while_it_is_what_was_seen,
                 a_cleared_store_is_empty_and_has_no_checkpoint,
             ] }
         )*

@@ -127,6 +127,18 @@ impl Project for MemoryVectors {
         Ok(points.iter().map(|(space, id, _)| held.get(space, id).map(marker)).collect())
     }
 
+    async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, Error> {
+        let mut held = self.held.write();
+        let mut remove = |space: &Space, id: &MemoryId, version: &Version| {
+            let other = held.get(space, id).is_some_and(|stored| stored.version != *version);
+            if !other && let Some(points) = held.spaces.get_mut(space) {
+                points.remove(id);
+            }
+            !other
+        };
+        Ok(points.iter().map(|(space, id, version)| remove(space, id, version)).collect())
+    }
+
     fn durable_when_acknowledged(&self) -> bool {
         true
     }

@@ -277,6 +277,13 @@ pub trait Project: Send + Sync {
         points: &[(Space, MemoryId, Layout)],
     ) -> Result<Vec<Option<(Version, Digest)>>, Error>;
 
+    /// Removes points whole, tombstones too, each only while it holds this version; whether each is gone.
+    /// For repair alone: what is removed has no fence any more.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer; any of them may be gone.
+    async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, Error>;
+
     /// Whether an acknowledged write is durable by itself. If not, the owner makes checkpoints.
     fn durable_when_acknowledged(&self) -> bool;
 

@@ -3,6 +3,7 @@
 #[cfg(feature = "edge")]
 mod embedded;
 mod projected;
+mod repaired;
 mod tampered;
 mod world;
 

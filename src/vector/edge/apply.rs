@@ -75,6 +75,26 @@ pub(super) fn markers(
     Ok(ids.iter().map(|id| newest(id).map(|copy| (copy.version, copy.hash))).collect())
 }
 
+/// Removes points from wherever they lie, each only while its newest copy has this version; whether each
+/// is gone.
+pub(super) fn remove(shards: &Shards, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, Error> {
+    shards.mend()?;
+    let ids: Vec<PointId> = points.iter().map(|(space, id, _)| point::point_id(space, id)).collect();
+    let held = copies(shards, &ids)?;
+    let newest =
+        |id| held.get(id).and_then(|copies: &Vec<Copy>| copies.iter().map(|copy| copy.version).max());
+    let gone: Vec<bool> = ids
+        .iter()
+        .zip(points)
+        .map(|(id, (_, _, version))| newest(id).is_none_or(|newest| newest == *version))
+        .collect();
+    let removed: Vec<PointId> = ids.iter().zip(&gone).filter(|(_, gone)| **gone).map(|(id, _)| *id).collect();
+    for slot in shards.all()? {
+        slot.change(|engine| engine.remove(removed.clone())).map_err(unavailable)?;
+    }
+    Ok(gone)
+}
+
 /// Where a write's point belongs.
 fn place_of(write: &Write) -> Place {
     let dense = write.live().and_then(|memory| memory.dense.as_deref());

@@ -140,6 +140,11 @@ impl Project for EdgeVectors {
         self.read(move |shards| apply::markers(shards, &points)).await
     }
 
+    async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, Error> {
+        let points = points.to_vec();
+        self.change(move |shards| apply::remove(shards, &points)).await
+    }
+
     fn durable_when_acknowledged(&self) -> bool {
         false
     }
