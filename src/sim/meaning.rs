@@ -1,6 +1,6 @@
 //! What a command does to the records of one space, written down a second time.
 //!
-//! This is the simulator's own reading of the contract: plain maps, no overlay, no plan, nothing of
+//! This is the reading of the contract that simulator and tests judge by: plain maps, no overlay, no plan, nothing of
 //! the saga room. Where the two differ, one of them is wrong.
 
 use std::{
@@ -24,36 +24,37 @@ use crate::{
 
 /// The live records of one space, while a command works on them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Records {
+pub struct Records {
     /// Live memories and their versions.
-    pub(super) memories: BTreeMap<MemoryId, (Version, Arc<Memory>)>,
+    pub memories: BTreeMap<MemoryId, (Version, Arc<Memory>)>,
     /// Live relations.
-    pub(super) relations: BTreeMap<RelationKey, Relation>,
+    pub relations: BTreeMap<RelationKey, Relation>,
 }
 
 /// Everything outside the records that a command's meaning hangs on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub struct Terms {
     /// The command's own "now".
-    pub(super) now: Timestamp,
+    pub now: Timestamp,
     /// The version of everything that it writes.
-    pub(super) version: Version,
+    pub version: Version,
     /// Whether a sparse vector is derived from content.
-    pub(super) text: bool,
+    pub text: bool,
 }
 
 /// What a command comes to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Changes {
+pub struct Changes {
     /// Memories that are written, each as it is from now on.
-    pub(super) memories: BTreeMap<MemoryId, Option<Arc<Memory>>>,
+    pub memories: BTreeMap<MemoryId, Option<Arc<Memory>>>,
     /// Relations that are written.
-    pub(super) relations: BTreeMap<RelationKey, Option<Relation>>,
+    pub relations: BTreeMap<RelationKey, Option<Relation>>,
 }
 
 impl Changes {
     /// Whether nothing is written.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.memories.is_empty() && self.relations.is_empty()
     }
 }
@@ -68,7 +69,10 @@ struct Work {
 }
 
 /// What `command` makes of `before`, or why it cannot be done.
-pub(super) fn changes(before: &Records, command: &Command, terms: Terms) -> Result<Changes, Code> {
+///
+/// # Errors
+/// The code that its outcome must have.
+pub fn changes(before: &Records, command: &Command, terms: Terms) -> Result<Changes, Code> {
     let mut work = Work {
         records: before.clone(),
         terms,

@@ -27,7 +27,7 @@ mod fold;
 mod ledger;
 mod log;
 pub mod matrix;
-mod meaning;
+pub mod meaning;
 mod monitor;
 mod network;
 mod run;

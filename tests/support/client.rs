@@ -94,6 +94,27 @@ impl Client {
         Some((answer.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null)))
     }
 
+    /// A read that must show what the command with this token did.
+    pub(crate) fn get_after(&self, path: &str, token: &str) -> Option<(u16, Value)> {
+        let ask = self.agent.get(format!("{}{path}", self.base)).header("prefer", "wait=10");
+        Some(answered(ask.header("consistency-token", token).call().ok()?))
+    }
+
+    /// A question in a body that must show what the command with this token did.
+    pub(crate) fn post_after(&self, path: &str, body: &Value, token: &str) -> Option<(u16, Value)> {
+        let ask = self.agent.post(format!("{}{path}", self.base)).header("prefer", "wait=10");
+        Some(answered(ask.header("consistency-token", token).send_json(body).ok()?))
+    }
+
+    /// Sends a body, waiting for outcomes or not.
+    pub(crate) fn post(&self, path: &str, body: &Value, wait: bool) -> Option<(u16, Value)> {
+        let mut ask = self.agent.post(format!("{}{path}", self.base));
+        if wait {
+            ask = ask.header("prefer", "wait=10");
+        }
+        Some(answered(ask.send_json(body).ok()?))
+    }
+
     /// Sends a command once.
     pub(crate) fn send(&self, command: &Command) -> Told {
         let answer = self.agent.post(format!("{}/v1/commands", self.base)).send_json(command.to_json());
@@ -190,6 +211,11 @@ impl Client {
         }
         Ok(state)
     }
+}
+
+fn answered(mut answer: ureq::http::Response<ureq::Body>) -> (u16, Value) {
+    let body = answer.body_mut().read_to_string().unwrap_or_default();
+    (answer.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::Null))
 }
 
 /// Clients that keep so many commands in flight until they are told to end.

@@ -5,25 +5,15 @@
 //! done. After each, what is on disk is audited; in the end the history of what clients were told is
 //! checked against every outcome and every record.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test blocks, prints, asks the environment, and says by panicking that it cannot go on"
-)]
-
-mod support;
-
 use std::{fs, process::Stdio, sync::Arc, thread, time::Duration};
 
-use engraft::{audit::history::Command, model::Code, random::Random};
-use serde_json::Value;
-use support::{
+use crate::support::{
     client::{Client, History, Running, Told},
     server::Home,
     setting,
 };
+use engraft::{audit::history::Command, model::Code, random::Random};
+use serde_json::Value;
 
 /// Commands in flight, one a client.
 const CLIENTS: u32 = 32;
