@@ -10,6 +10,7 @@ mod baseline;
 mod cpu;
 mod embedded;
 mod load;
+mod reads;
 mod world;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use audit::audit;
 pub use embedded::embedded;
+pub use reads::reads;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -45,7 +47,7 @@ pub struct Row {
     pub name: &'static str,
     /// The figure.
     pub rate: f64,
-    /// Its unit: `commands/s`, `rows/s`, `points/s`, `s`.
+    /// Its unit: `commands/s`, `rows/s`, `points/s`, `s`; `us`: the median of single calls.
     pub unit: &'static str,
     /// The row that it is compared with, and that row's figure.
     pub baseline: Option<Baseline>,
@@ -87,8 +89,15 @@ impl Row {
         Some(Self { rounds, ..row })
     }
 
+    /// The median of what single calls took, in microseconds; the 99th percentile beside it, in seconds.
+    fn percentiles(name: &'static str, mut micros: Vec<f64>) -> Self {
+        micros.sort_by(f64::total_cmp);
+        let at = |share: usize| micros.get(micros.len() * share / 100).copied().unwrap_or_default();
+        Self::new(name, at(50), "us").spent("p99", at(99) / 1e6)
+    }
+
     fn spent(mut self, stage: &'static str, seconds: f64) -> Self {
-        self.spent.insert(stage, (seconds * 1000.0).round() / 1000.0);
+        self.spent.insert(stage, (seconds * 1e6).round() / 1e6);
         self
     }
 }

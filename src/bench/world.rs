@@ -31,7 +31,7 @@ pub(super) struct Spent {
 
 /// A worker over the embedded stores in one folder.
 pub(super) struct World {
-    log: EmbeddedLog,
+    pub(super) log: EmbeddedLog,
     pub(super) ledger: SqliteLedger,
     pub(super) vectors: Timed,
     board: Board,

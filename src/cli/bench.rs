@@ -11,6 +11,8 @@ use super::{Exit, Failure, Format, output, runtime};
 pub(super) enum Command {
     /// The embedded deployment: log, ledger and index in one folder
     Embedded(Arguments),
+    /// Single reads: by id, searches, walks, beside the stores below them, in microseconds
+    Reads(Arguments),
     /// An audit of so many memories, which are put first
     Audit(Arguments),
 }
@@ -36,7 +38,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let (Command::Embedded(arguments) | Command::Audit(arguments)) = command;
+    let (Command::Embedded(arguments) | Command::Reads(arguments) | Command::Audit(arguments)) = command;
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
     let options = bench::Options {
@@ -54,6 +56,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let runtime = runtime()?;
     let measured = match command {
         Command::Embedded(_) => runtime.block_on(bench::embedded(&options, |_| ())),
+        Command::Reads(_) => runtime.block_on(bench::reads(&options, |_| ())),
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");
             let row = runtime.block_on(bench::audit(&options, |loaded| bar.set_position(loaded as u64)));
@@ -79,8 +82,17 @@ fn line(row: &bench::Row) -> String {
         (Some(baseline), Some(ratio)) => format!("{ratio:>8.2} x {}", baseline.name),
         _ => String::new(),
     };
-    let spent: Vec<String> =
-        row.spent.iter().map(|(stage, seconds)| format!("{stage} {seconds:.2} s")).collect();
+    let spent: Vec<String> = row
+        .spent
+        .iter()
+        .map(|(stage, seconds)| {
+            if *seconds < 0.1 {
+                format!("{stage} {:.2} ms", seconds * 1e3)
+            } else {
+                format!("{stage} {seconds:.2} s")
+            }
+        })
+        .collect();
     format!("{:<26} {:>12.1} {:<11}{against:<30} {}", row.name, row.rate, row.unit, spent.join(", "))
         .trim_end()
         .to_owned()
