@@ -12,6 +12,7 @@ use std::future::Future;
 
 mod http {
     mod events;
+    mod recall;
 
     use super::Future;
     use engraft::{app::App, cli::Client, config::Config};
