@@ -16,6 +16,10 @@ use super::{Exit, Failure, Format, output, runtime};
 
 /// What `audit` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft audit
+  engraft audit --data /srv/engraft --deep -o json")]
 pub(super) struct Arguments {
     /// Judge this space alone
     #[arg(long)]
@@ -42,7 +46,10 @@ pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> 
             format!("there is no folder `{}`; {fix}", config.data.display()),
         ));
     }
-    let report = runtime()?.block_on(of_folder(&config, &options))?;
+    let bar = output::spinner("reading every store");
+    let report = runtime()?.block_on(of_folder(&config, &options));
+    bar.finish_and_clear();
+    let report = report?;
     let mut out = output::Out::new();
     match arguments.output {
         Format::Table => out.line(&report.to_string())?,

@@ -10,8 +10,10 @@ use super::{Exit, Failure, Format, output, runtime};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// The embedded deployment: log, ledger and index in one folder
+    #[command(after_help = "Example:\n  engraft bench embedded --count 10000 --rounds 1")]
     Embedded(Arguments),
     /// An audit of so many memories, which are put first
+    #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]
     Audit(Arguments),
 }
 
