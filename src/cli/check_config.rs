@@ -14,7 +14,14 @@ Examples:
   engraft check-config --config /etc/engraft.toml")]
 pub(super) struct Arguments {
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
 }
 

@@ -28,7 +28,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     origin: bool,
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "toml|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Form,
 }
 

@@ -41,24 +41,27 @@ pub use output::Format;
 pub(crate) use output::colored_output;
 pub use server::URL;
 
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "Everywhere";
+
 /// A write-coordinator with an event log for AI memory.
 #[derive(Debug, Parser)]
 #[command(name = "engraft", version, about, max_term_width = 100)]
 struct Cli {
     /// Settings; engraft.toml in this folder if it is there
-    #[arg(long, global = true, value_name = "FILE", env = "ENGRAFT_CONFIG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "ENGRAFT_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
     /// Where data lies [default: ./engraft-data]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FOLDER")]
     data: Option<PathBuf>,
 
     /// How much the log says: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "LEVEL", env = "ENGRAFT_LOG_LEVEL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL", env = "ENGRAFT_LOG_LEVEL", hide_env_values = true)]
     log_level: Option<String>,
 
-    /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    /// When to colour; auto: at a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "auto|always|never", hide_possible_values = true, value_enum, default_value_t)]
     color: output::Color,
 
     #[arg(long, global = true, hide = true, env = "ENGRAFT_FAILPOINTS", value_name = "NAME=ACTION@N,…")]

@@ -31,9 +31,7 @@ fn fix(code: &str) -> Option<&'static str> {
         "no_route" | "method_not_allowed" => {
             "this server does not know the request: is it older than this program?"
         }
-        "unauthorized" | "unauthenticated" | "token_missing" | "token_unknown" => {
-            "give a token that it knows with `--token` or ENGRAFT_TOKEN"
-        }
+        "unauthenticated" => "give a token that it knows with `--token` or ENGRAFT_TOKEN",
         "forbidden" => "the token is for other spaces, or for less than this",
         "if_version" => "somebody wrote it since; read it again for its version",
         "if_absent" => "leave `--if-absent` out to replace it",
@@ -81,7 +79,7 @@ mod tests {
         assert_eq!(exit(410, "swept"), Exit::NotFound);
         assert_eq!(exit(404, "no_route"), Exit::Failed);
         assert_eq!(exit(412, "if_version"), Exit::Failed);
-        assert_eq!(exit(401, "unauthorized"), Exit::Failed);
+        assert_eq!(exit(401, "unauthenticated"), Exit::Failed);
         assert_eq!(exit(503, "consistency_timeout"), Exit::Unreachable);
         let strange = failure(&Answer { status: 404, body: Value::Null });
         assert_eq!(strange.exit, Exit::Unreachable, "whoever that is, it cannot tell");

@@ -41,7 +41,14 @@ pub(super) struct Arguments {
     #[arg(long)]
     wait: bool,
     /// How to show outcomes, with `--wait`
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
     #[command(flatten)]
     server: Server,

@@ -115,7 +115,8 @@ pub(super) struct List {
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Get { relation, reading } => {
-            let answer = reading.client().get(&relation.path())?;
+            let answer = reading.client().get(&relation.path());
+            let answer = answer.map_err(|failure| failure.about(&relation.name()))?;
             let mut out = output::Out::new();
             let first = ["source", "type", "target", "discriminator", "weight", "properties"];
             out.record(reading.output, &answer, "/relation", &first)?;
@@ -123,14 +124,22 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         }
         Command::Put(put) => put.run(),
         Command::Delete { relation, writing } => {
-            let path = relation.path();
-            write::run(writing, &Write { method: "DELETE", path, body: None, preconditions: Vec::new() })
+            let (about, path) = (relation.name(), relation.path());
+            write::run(
+                writing,
+                &Write { about, method: "DELETE", path, body: None, preconditions: Vec::new() },
+            )
         }
         Command::List(list) => list.run(),
     }
 }
 
 impl Relation {
+    /// In a message.
+    fn name(&self) -> String {
+        format!("relation `{} {} {}` in `{}`", self.source, self.kind, self.target, self.space)
+    }
+
     fn path(&self) -> String {
         let Self { space, source, kind, target, discriminator } = self;
         let parts = ["v1", "relations", space.as_str(), source.as_str(), kind.as_str(), target.as_str()];
@@ -148,7 +157,8 @@ impl Put {
         given(&mut body, "valid_until", self.valid_until.map(|time| time.to_string()));
         given(&mut body, "on_missing", self.on_missing.clone());
         let body = Some(Value::Object(body));
-        let write = Write { method: "PUT", path: self.relation.path(), body, preconditions: Vec::new() };
+        let (about, path) = (self.relation.name(), self.relation.path());
+        let write = Write { about, method: "PUT", path, body, preconditions: Vec::new() };
         write::run(&self.writing, &write)
     }
 }
@@ -162,7 +172,9 @@ impl List {
             ("limit", Some(self.limit.to_string())),
             ("as_of", self.as_of.map(|time| time.to_string())),
         ]);
-        let answer = self.reading.client().get(&(path + &query))?;
+        let answer = self.reading.client().get(&(path + &query));
+        let name = format!("memory `{}` in `{}`", self.id, self.space);
+        let answer = answer.map_err(|failure| failure.about(&name))?;
         let columns = [
             ("SOURCE", "/source"),
             ("TYPE", "/type"),

@@ -12,7 +12,8 @@ pub(super) enum Command {
     /// List the commands of a space
     #[command(after_help = "\
 Examples:
-  engraft sagas list acme --state stuck
+  engraft sagas list acme --state unfinished
+  engraft sagas list acme --state failed,compensated --newest --limit 10
   engraft sagas list acme --id c-1 --source /agents/ada -o json")]
     List(List),
     /// Show how far a command has come, and its outcome
@@ -28,15 +29,19 @@ Examples:
 pub(super) struct List {
     /// The space
     space: Space,
-    /// Only what this source sent
-    #[arg(long)]
-    source: Option<String>,
     /// Only the command with this id
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["state", "newest", "cursor"])]
     id: Option<String>,
-    /// Only those in this state: committed, failed, stuck, …
-    #[arg(long)]
+    /// The source that the id belongs to
+    #[arg(long, requires = "id")]
+    source: Option<String>,
+    /// Only those in these states: pending, running, compensating, committed, compensated, failed,
+    /// unfinished, ended
+    #[arg(long, value_name = "STATE,…")]
     state: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    newest: bool,
     /// At most so many
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -73,6 +78,7 @@ impl List {
             ("source", self.source.clone()),
             ("id", self.id.clone()),
             ("state", self.state.clone()),
+            ("order", self.newest.then(|| "newest".to_owned())),
             ("limit", Some(self.limit.to_string())),
             ("cursor", self.cursor.clone()),
         ]);
@@ -101,7 +107,7 @@ impl Get {
         let bar = output::spinner("waiting for the outcome");
         let answer = self.reading.client().get_waiting(&path, self.wait);
         bar.finish_and_clear();
-        let answer = answer?;
+        let answer = answer.map_err(|failure| failure.about(&format!("command {}", self.position)))?;
         let outcome = answer.get("outcome").filter(|outcome| outcome.is_object());
         let mut out = output::Out::new();
         let first = ["position", "state", "command_id", "accepted_at", "finished_at"];

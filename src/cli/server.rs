@@ -10,7 +10,7 @@ pub const URL: &str = "http://127.0.0.1:7878";
 #[command(next_help_heading = "Server")]
 pub(super) struct Server {
     /// The server
-    #[arg(long, env = "ENGRAFT_URL", default_value = URL, value_parser = url)]
+    #[arg(long, env = "ENGRAFT_URL", hide_env_values = true, default_value = URL, value_parser = url)]
     url: String,
     /// A bearer token, where the server wants one
     #[arg(
@@ -27,7 +27,14 @@ pub(super) struct Server {
 #[derive(Debug, clap::Args)]
 pub(super) struct Reading {
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     pub(super) output: Format,
     /// See at least the write that this token came from
     #[arg(long, value_name = "TOKEN")]

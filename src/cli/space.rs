@@ -79,19 +79,23 @@ pub(super) struct Create {
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Show { space, reading } => show(reading, &client::path(&["v1", "spaces", space.as_str()])),
+        Command::Show { space, reading } => {
+            let first = ["space", "declared", "dimension", "metric", "text", "open", "history", "quota"];
+            show(reading, space, &client::path(&["v1", "spaces", space.as_str()]), &first)
+        }
         Command::Create(create) => create.run(),
         Command::Stats { space, reading } => {
-            show(reading, &client::path(&["v1", "spaces", space.as_str(), "stats"]))
+            let path = client::path(&["v1", "spaces", space.as_str(), "stats"]);
+            show(reading, space, &path, &["memories", "relations", "commands"])
         }
     }
 }
 
-fn show(reading: &Reading, path: &str) -> Result<(), Failure> {
-    let answer = reading.client().get(path)?;
+fn show(reading: &Reading, space: &Space, path: &str, first: &[&str]) -> Result<(), Failure> {
+    let answer = reading.client().get(path);
+    let answer = answer.map_err(|failure| failure.about(&format!("space `{space}`")))?;
     let mut out = output::Out::new();
-    let first = ["space", "declared", "dimension", "metric", "text", "open", "history", "quota"];
-    out.record(reading.output, &answer, "", &first)?;
+    out.record(reading.output, &answer, "", first)?;
     out.finish()
 }
 
@@ -112,6 +116,7 @@ impl Create {
         given(&mut body, "quota", self.quota);
         let path = client::path(&["v1", "spaces", self.space.as_str()]);
         let body = Some(Value::Object(body));
-        write::run(&self.writing, &Write { method: "PUT", path, body, preconditions: Vec::new() })
+        let about = format!("space `{}`", self.space);
+        write::run(&self.writing, &Write { about, method: "PUT", path, body, preconditions: Vec::new() })
     }
 }

@@ -38,7 +38,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
     #[command(flatten)]
     server: Server,
@@ -106,32 +113,37 @@ fn summary(status: &Value) -> String {
 fn watch(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
     let in_place = arguments.output == Format::Table && io::stdout().is_terminal();
     let screen = console::Term::stdout();
-    let (mut before, mut lines) = (Value::Null, 0);
+    let (mut before, mut lines) = (String::new(), 0);
     loop {
         let status = match look(client) {
-            Ok(status) => status,
-            Err(failure) if failure.exit == Exit::Unreachable => json!({"error": failure.to_string()}),
-            Err(failure) => return Err(failure),
+            Err(failure) if failure.exit == Exit::Unreachable => Err(failure.to_string()),
+            status => Ok(status?),
         };
-        if in_place || status != before {
-            let mut out = output::Out::new();
-            if in_place {
-                screen.clear_last_lines(lines)?;
-            }
-            lines = match (status.get("error").and_then(Value::as_str), arguments.output) {
-                (Some(error), Format::Table) if in_place => {
-                    out.line(error).map(|()| wrapped(error, &screen))?
-                }
-                (_, Format::Table) if in_place => show(&mut out, arguments, &status)?,
-                (_, Format::Json | Format::Jsonl) => out.line(&status.to_string()).map(|()| 0)?,
-                (error, Format::Table) => {
-                    let words = error.map_or_else(|| summary(&status), str::to_owned);
-                    out.line(&format!("{} {words}", SystemClock.now())).map(|()| 0)?
-                }
+        let mut out = output::Out::new();
+        if in_place {
+            screen.clear_last_lines(lines)?;
+            lines = match &status {
+                Ok(status) => show(&mut out, arguments, status)?,
+                Err(error) => out.line(error).map(|()| wrapped(error, &screen))?,
             };
-            out.finish()?;
-            before = status;
+        } else {
+            let now = match (&status, arguments.output) {
+                (Ok(status), Format::Table) => summary(status),
+                (Err(error), Format::Table) => error.clone(),
+                (Ok(status), _) => status.to_string(),
+                (Err(error), _) => json!({ "error": error }).to_string(),
+            };
+            if now != before {
+                let time = if arguments.output == Format::Table {
+                    format!("{} ", SystemClock.now())
+                } else {
+                    String::new()
+                };
+                out.line(&format!("{time}{now}"))?;
+                before = now;
+            }
         }
+        out.finish()?;
         write::rest(Duration::from_secs(arguments.interval));
     }
 }

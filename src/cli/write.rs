@@ -32,7 +32,14 @@ pub(super) struct Writing {
     #[arg(long, value_name = "ID")]
     idempotency_key: Option<String>,
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
     #[command(flatten)]
     server: Server,
@@ -41,6 +48,8 @@ pub(super) struct Writing {
 /// One write.
 #[derive(Debug)]
 pub(super) struct Write {
+    /// What it is about, in words.
+    pub(super) about: String,
     /// `PUT`, `PATCH` or `DELETE`.
     pub(super) method: &'static str,
     /// The resource, encoded.
@@ -68,7 +77,7 @@ pub(super) fn run(options: &Writing, write: &Write) -> Result<(), Failure> {
                 out.json(options.output, outcome)?;
                 out.finish()?;
             }
-            let failure = problem::failure(&answer);
+            let failure = problem::failure(&answer).about(&write.about);
             Err(if failure.exit == Exit::Unreachable { repeatable(failure, &key) } else { failure })
         }
     }

@@ -3,6 +3,8 @@
 mod read;
 mod write;
 
+use crate::model::{MemoryId, Space};
+
 use super::Failure;
 
 /// What can be done with memories.
@@ -78,4 +80,9 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::Lineage(arguments) => arguments.run(),
         Command::History(arguments) => arguments.run(),
     }
+}
+
+/// A memory, in a message.
+fn name(space: &Space, id: &MemoryId) -> String {
+    format!("memory `{id}` in `{space}`")
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Failure, Format, client, output, server::Reading, values},
+    cli::{Failure, Format, client, memory::name, output, server::Reading, values},
     model::{MemoryId, Space, Timestamp},
 };
 
@@ -22,7 +22,7 @@ const PAGE: usize = 1_000;
 
 /// `memory get`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Get {
+pub(in crate::cli) struct Get {
     /// The space
     space: Space,
     /// The memory's id
@@ -39,7 +39,7 @@ pub(super) struct Get {
 
 /// `memory list`.
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+pub(in crate::cli) struct List {
     /// The space
     space: Space,
     /// At most so many
@@ -48,6 +48,12 @@ pub(super) struct List {
     /// Go on from the `next_cursor` of an earlier answer
     #[arg(long)]
     cursor: Option<String>,
+    /// Only of this kind
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only of this session
+    #[arg(long)]
+    session: Option<String>,
     /// All of them, page by page
     #[arg(long, conflicts_with_all = ["limit", "cursor"])]
     all: bool,
@@ -57,11 +63,10 @@ pub(super) struct List {
 
 /// `memory search`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Search {
+pub(in crate::cli) struct Search {
     /// The space
     space: Space,
     /// The words
-    #[arg(required_unless_present = "vector")]
     text: Option<String>,
     /// A vector: a JSON array, or a file with one; `-`: standard input
     #[arg(long, value_name = "JSON|FILE", allow_hyphen_values = true)]
@@ -87,7 +92,7 @@ pub(super) struct Search {
 
 /// `memory neighbors`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Neighbors {
+pub(in crate::cli) struct Neighbors {
     /// The space
     space: Space,
     /// The memory's id
@@ -113,7 +118,7 @@ pub(super) struct Neighbors {
 
 /// `memory lineage`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Lineage {
+pub(in crate::cli) struct Lineage {
     /// The space
     space: Space,
     /// The memory's id
@@ -136,7 +141,7 @@ pub(super) struct Lineage {
 
 /// `memory history`.
 #[derive(Debug, clap::Args)]
-pub(super) struct History {
+pub(in crate::cli) struct History {
     /// The space
     space: Space,
     /// The memory's id
@@ -144,6 +149,9 @@ pub(super) struct History {
     /// At most so many
     #[arg(long, default_value_t = 50)]
     limit: usize,
+    /// Go on from the `next_cursor` of an earlier answer
+    #[arg(long)]
+    cursor: Option<String>,
     #[command(flatten)]
     reading: Reading,
 }
@@ -152,7 +160,8 @@ impl Get {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let query = [("vectors", self.vectors.then(|| "true".to_owned())), ("as_of", time(self.as_of))];
         let path = path(&self.space, &[self.id.as_str()]) + &client::query(&query);
-        let answer = self.reading.client().get(&path)?;
+        let answer = self.reading.client().get(&path);
+        let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         let mut out = output::Out::new();
         out.record(self.reading.output, &answer, "/memory", &FIELDS)?;
         out.finish()
@@ -194,13 +203,23 @@ impl List {
     }
 
     fn page(&self, client: &client::Client, limit: usize, cursor: Option<&String>) -> Result<Value, Failure> {
-        let query = [("limit", Some(limit.to_string())), ("cursor", cursor.cloned())];
+        let query = [
+            ("kind", self.kind.clone()),
+            ("session", self.session.clone()),
+            ("limit", Some(limit.to_string())),
+            ("cursor", cursor.cloned()),
+        ];
         client.get(&(path(&self.space, &[]) + &client::query(&query)))
     }
 }
 
 impl Search {
     pub(super) fn run(&self) -> Result<(), Failure> {
+        if self.text.is_none() && self.vector.is_none() {
+            return Err(Failure::usage(
+                "there is nothing to search for: write some words, or give `--vector`",
+            ));
+        }
         let mut question = json!({"space": self.space, "limit": self.limit, "filter": {
             "kind": self.kind, "session": self.session, "properties": values::conditions(&self.conditions)?}});
         let members = question.as_object_mut().expect("it was written as an object");
@@ -234,7 +253,8 @@ impl Neighbors {
             ("as_of", time(self.as_of)),
         ];
         let path = path(&self.space, &[self.id.as_str(), "neighbors"]) + &client::query(&query);
-        let answer = self.reading.client().get(&path)?;
+        let answer = self.reading.client().get(&path);
+        let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         let mut out = output::Out::new();
         out.list(self.reading.output, &answer, "neighbors", &REACHED)?;
         out.finish()
@@ -250,7 +270,8 @@ impl Lineage {
             ("as_of", time(self.as_of)),
         ];
         let path = path(&self.space, &[self.id.as_str(), "lineage"]) + &client::query(&query);
-        let answer = self.reading.client().get(&path)?;
+        let answer = self.reading.client().get(&path);
+        let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         // Both ways in one list, each record saying which: a line a record stays a record.
         let mut lines = Vec::new();
         for side in ["backward", "forward"] {
@@ -275,15 +296,16 @@ impl Lineage {
 
 impl History {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let query = [("limit", Some(self.limit.to_string()))];
+        let query = [("limit", Some(self.limit.to_string())), ("cursor", self.cursor.clone())];
         let path = path(&self.space, &[self.id.as_str(), "history"]) + &client::query(&query);
-        let answer = self.reading.client().get(&path)?;
+        let answer = self.reading.client().get(&path);
+        let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         let columns = [
             ("VERSION", "/version"),
             ("EFFECT", "/effect"),
-            ("WRITTEN", "/updated_at"),
-            ("UNTIL", "/replaced_at"),
-            ("CONTENT", "/content"),
+            ("SINCE", "/since"),
+            ("UNTIL", "/until"),
+            ("COMMAND", "/command/id"),
             ("CONTENT", "/memory/content"),
         ];
         let mut out = output::Out::new();

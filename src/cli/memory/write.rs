@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     cli::{
-        Failure, client, values,
+        Failure, client,
+        memory::name,
+        values,
         write::{self, Write, Writing, given},
     },
     model::{MemoryId, Name, Space, Timestamp, Version},
@@ -70,7 +72,7 @@ impl Fields {
 
 /// `memory put`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Put {
+pub(in crate::cli) struct Put {
     /// The space; it need not be there yet
     space: Space,
     /// The memory's id
@@ -89,7 +91,7 @@ pub(super) struct Put {
 
 /// `memory patch`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Patch {
+pub(in crate::cli) struct Patch {
     /// The space
     space: Space,
     /// The memory's id
@@ -111,7 +113,7 @@ pub(super) struct Patch {
 
 /// `memory delete`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Delete {
+pub(in crate::cli) struct Delete {
     /// The space
     space: Space,
     /// The memory's id
@@ -128,8 +130,8 @@ impl Put {
         let mut preconditions = if_match(self.if_version);
         preconditions.extend(self.if_absent.then(|| ("if-none-match", "*".to_owned())));
         let body = Some(Value::Object(self.fields.body()?));
-        let path = path(&self.space, &self.id);
-        write::run(&self.writing, &Write { method: "PUT", path, body, preconditions })
+        let (about, path) = (name(&self.space, &self.id), path(&self.space, &self.id));
+        write::run(&self.writing, &Write { about, method: "PUT", path, body, preconditions })
     }
 }
 
@@ -148,16 +150,18 @@ impl Patch {
             let fix = "name at least one field, such as `--importance 0.9`";
             return Err(Failure::usage(format!("there is nothing to change; {fix}")));
         }
-        let (path, preconditions) = (path(&self.space, &self.id), if_match(self.if_version));
-        let write = Write { method: "PATCH", path, body: Some(Value::Object(body)), preconditions };
+        let (about, path) = (name(&self.space, &self.id), path(&self.space, &self.id));
+        let (body, preconditions) = (Some(Value::Object(body)), if_match(self.if_version));
+        let write = Write { about, method: "PATCH", path, body, preconditions };
         write::run(&self.writing, &write)
     }
 }
 
 impl Delete {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let (path, preconditions) = (path(&self.space, &self.id), if_match(self.if_version));
-        write::run(&self.writing, &Write { method: "DELETE", path, body: None, preconditions })
+        let (about, path) = (name(&self.space, &self.id), path(&self.space, &self.id));
+        let preconditions = if_match(self.if_version);
+        write::run(&self.writing, &Write { about, method: "DELETE", path, body: None, preconditions })
     }
 }
 

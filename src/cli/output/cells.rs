@@ -8,7 +8,7 @@ use crate::model::Timestamp;
 use super::when;
 
 /// Names that end so hold times.
-const TIMES: [&str; 3] = ["_at", "_from", "_until"];
+const TIMES: [&str; 4] = ["_at", "_from", "since", "until"];
 /// Most numbers of a list that are shown; vectors have hundreds.
 const NUMBERS_SHOWN: usize = 6;
 

@@ -235,9 +235,4 @@ impl Out {
         let text = document.pointer(pointer).map(|record| table::of_fields(record, first, &self.view));
         self.text(&text.unwrap_or_default())
     }
-
-    /// A number as people write it, a time as people say it.
-    pub(super) fn human(&self, name: &str, value: Option<&Value>) -> String {
-        cells::line(name, value, self.view.now)
-    }
 }

@@ -69,10 +69,28 @@ pub(super) fn of_fields(record: &Value, first: &[&str], view: &View) -> String {
         let indent = format!("\n{:width$}", "", width = width + GAP);
         let padded = pad(&name, width + GAP, false);
         let title = Style::new().bold().force_styling(view.color).apply_to(padded);
-        let value = style(&name, &value).force_styling(view.color).apply_to(value.replace('\n', &indent));
+        let room = view.width.map(|terminal| terminal.saturating_sub(width + GAP).max(WIDTH_MIN));
+        let lines = value.lines().flat_map(|line| wrapped(line, room)).collect::<Vec<_>>().join(&indent);
+        let value = style(&name, &value).force_styling(view.color).apply_to(lines);
         writeln!(text, "{}", format!("{title}{value}").trim_end()).expect("a string takes text");
     }
     text
+}
+
+/// A line in pieces that have room, broken between words where that can be.
+fn wrapped(line: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![line.to_owned()] };
+    let mut pieces = vec![String::new()];
+    for word in line.split(' ') {
+        let piece = pieces.last_mut().expect("there is always a piece");
+        if !piece.is_empty() && measure_text_width(piece) + 1 + measure_text_width(word) > room {
+            pieces.push(word.to_owned());
+        } else {
+            let space = if piece.is_empty() { "" } else { " " };
+            piece.push_str(&format!("{space}{word}"));
+        }
+    }
+    pieces
 }
 
 fn flatten(name: &str, value: &Value, view: &View, into: &mut Vec<(String, String)>) {
@@ -169,6 +187,14 @@ mod tests {
         assert!(cut.contains("m-1") && cut.trim_end().ends_with('…'), "{cut}");
         let whole = of_records(&records, &columns, &view(None, false));
         assert!(whole.contains(&"x".repeat(500)) && !whole.contains('…'));
+    }
+
+    #[test]
+    fn a_long_field_is_wrapped_at_a_terminal_and_whole_elsewhere() {
+        let record = json!({"content": "one two three four"});
+        let text = of_fields(&record, &[], &view(Some(20), false));
+        assert_eq!(text, "content  one two\n         three four\n");
+        assert_eq!(of_fields(&record, &[], &view(None, false)), "content  one two three four\n");
     }
 
     #[test]
