@@ -1,6 +1,6 @@
 //! A client of the HTTP surface: blocking, for one command of a person.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -121,8 +121,14 @@ impl Client {
 
     fn answer(&self, sent: Result<Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
         let unreachable = |error: ureq::Error| {
-            let fix = "is `engraft serve` running there? `--url` names another server";
-            Failure::new(Exit::Unreachable, format!("no answer from {}: {error}; {fix}", self.url))
+            let what = match &error {
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    "nobody listens there".to_owned()
+                }
+                error => error.to_string(),
+            };
+            let fix = "is `engraft serve` running? `--url` names another server";
+            Failure::new(Exit::Unreachable, format!("no answer from {}: {what}; {fix}", self.url))
         };
         let mut response = sent.map_err(unreachable)?;
         let status = response.status().as_u16();

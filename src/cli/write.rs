@@ -146,10 +146,17 @@ fn ended(format: Format, outcome: &Value) -> Result<(), Failure> {
     output::say(&match text("duplicate_of") {
         Some(first) => format!("done before, at {first}; nothing was done again"),
         None => {
-            format!("{} at {}", text("outcome").unwrap_or_default(), text("position").unwrap_or_default())
+            let (verdict, position) = (text("outcome"), text("position"));
+            format!("{} at {}{}", verdict.unwrap_or_default(), position.unwrap_or_default(), others(outcome))
         }
     });
     Ok(())
+}
+
+/// What it changed without listing it: `, 2 relations deleted`.
+fn others(outcome: &Value) -> String {
+    let counts = outcome.get("counts").and_then(Value::as_object).into_iter().flatten();
+    counts.map(|(what, count)| format!(", {count} {}", what.replace('_', " "))).collect()
 }
 
 /// What an outcome lists, a row each: a relation is named by its ends.
@@ -191,5 +198,7 @@ mod tests {
              "version": "1.8", "effect": "deleted"}]});
         let names: Vec<_> = records(&outcome).iter().map(|row| row["record"].clone()).collect();
         assert_eq!(names, ["m-1", "m-1 CAUSES m-2"]);
+        assert_eq!(others(&outcome), "");
+        assert_eq!(others(&json!({"counts": {"relations_deleted": 2}})), ", 2 relations deleted");
     }
 }

@@ -208,8 +208,8 @@ mod tests {
 
     #[test]
     fn fields_stand_in_the_order_asked_for_and_nested_ones_are_named_by_their_path() {
-        let record = json!({"version": "1.4", "id": "m", "content": "one\ntwo", "gone": null,
-            "properties": {"topic": "tea"}});
+        let record = json!({"content": "one\ntwo", "id": "m", "gone": null,
+            "properties": {"topic": "tea"}, "version": "1.4"});
         let text = of_fields(&record, &["id", "content"], &view(None, false));
         let expected = "id                m\ncontent           one\n                  two\n\
                         properties.topic  tea\nversion           1.4\n";
