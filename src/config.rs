@@ -197,7 +197,7 @@ pub struct Error(String);
 /// [`Error`] when the file is not there, a key is not known, or a value is none.
 pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, Error> {
     let figment = sources(file, flags)?;
-    let config: Config = figment.extract().map_err(|errors| Error(explain_all(errors)))?;
+    let config: Config = figment.extract().map_err(|errors| Error(explain_all(errors, &figment)))?;
     config.check().map_err(|Error(sentence)| Error(placed(&sentence, &origin::settings(&figment))))?;
     Ok(config)
 }
@@ -249,13 +249,13 @@ pub fn effective(file: Option<&Path>, flags: &Flags) -> Result<Vec<Setting>, Err
     Ok(origin::settings(&sources(file, flags)?))
 }
 
-fn explain_all(errors: figment::Error) -> String {
-    let lines: Vec<String> = errors.into_iter().map(|error| explain(&error)).collect();
+fn explain_all(errors: figment::Error, figment: &Figment) -> String {
+    let lines: Vec<String> = errors.into_iter().map(|error| explain(&error, figment)).collect();
     lines.join("\n")
 }
 
 /// One problem in a sentence that names the key, its value, where it was set, and what to write instead.
-fn explain(error: &figment::Error) -> String {
+fn explain(error: &figment::Error, figment: &Figment) -> String {
     let mut path = error.path.clone();
     if let Kind::UnknownField(name, _) = &error.kind
         && path.last() != Some(name)
@@ -276,17 +276,23 @@ fn explain(error: &figment::Error) -> String {
             format!("`{key}` is no setting{place}; {fix}")
         }
         kind if path.is_empty() => format!("{kind}{place}"),
-        _ if origin::is_secret(&path) => format!("`{key}` has a value that is none{place}"),
-        kind => {
-            let fix = origin::default_of(&path).map_or_else(String::new, |value| {
-                format!(
-                    "; the default is `{}`",
-                    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-                )
-            });
-            format!("`{key}`: {kind}{place}{fix}")
+        Kind::Message(words) => {
+            let value = figment.find_value(&key).ok().filter(|_| !origin::is_secret(&path));
+            let value = value.and_then(figment::value::Value::into_string);
+            let is = value.map_or_else(String::new, |value| format!(" is `{value}`"));
+            format!("`{key}`{is}: {words}{place}{}", default_of(&path))
         }
+        // These name the value.
+        _ if origin::is_secret(&path) => format!("`{key}` has a value that is none{place}"),
+        kind => format!("`{key}`: {kind}{place}{}", default_of(&path)),
     }
+}
+
+/// What to write when in doubt.
+fn default_of(path: &[String]) -> String {
+    let Some(value) = origin::default_of(path) else { return String::new() };
+    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("; the default is `{value}`")
 }
 
 /// A sentence about keys, and where those of them were set that were set at all.

@@ -1,6 +1,6 @@
 //! `engraft config show`: what every setting comes to, as a file that could be read back.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Value, json};
 use toml_edit::{Array, InlineTable, Key};
@@ -76,18 +76,14 @@ pub(super) fn run(command: &Command, settings: &[Setting]) -> Result<(), Failure
 
 /// Keys of the root first, then a table after the other.
 fn toml(settings: &[Setting], origins: bool) -> String {
-    let mut tables: Vec<(&[String], Vec<(String, &Setting)>)> = Vec::new();
+    let mut tables: BTreeMap<&[String], Vec<(String, &Setting)>> = BTreeMap::new();
     for setting in settings {
         let Some((name, table)) = setting.path.split_last() else { continue };
         // What is not set has no text in TOML.
         let Some(value) = value(&setting.value) else { continue };
         let line = format!("{} = {value}", Key::new(name));
-        match tables.iter_mut().find(|(known, _)| *known == table) {
-            Some((_, lines)) => lines.push((line, setting)),
-            None => tables.push((table, vec![(line, setting)])),
-        }
+        tables.entry(table).or_default().push((line, setting));
     }
-    tables.sort_by_key(|(table, _)| *table);
     let mut text = String::new();
     for (table, lines) in &tables {
         if !table.is_empty() {

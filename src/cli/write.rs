@@ -153,10 +153,10 @@ fn ended(format: Format, outcome: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What it changed without listing it: `, 2 relations deleted`.
+/// What it changed without listing it: `; relations deleted: 2`.
 fn others(outcome: &Value) -> String {
     let counts = outcome.get("counts").and_then(Value::as_object).into_iter().flatten();
-    counts.map(|(what, count)| format!(", {count} {}", what.replace('_', " "))).collect()
+    counts.map(|(what, count)| format!("; {}: {count}", what.replace('_', " "))).collect()
 }
 
 /// What an outcome lists, a row each: a relation is named by its ends.
@@ -199,6 +199,6 @@ mod tests {
         let names: Vec<_> = records(&outcome).iter().map(|row| row["record"].clone()).collect();
         assert_eq!(names, ["m-1", "m-1 CAUSES m-2"]);
         assert_eq!(others(&outcome), "");
-        assert_eq!(others(&json!({"counts": {"relations_deleted": 2}})), ", 2 relations deleted");
+        assert_eq!(others(&json!({"counts": {"relations_deleted": 2}})), "; relations deleted: 2");
     }
 }

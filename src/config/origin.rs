@@ -245,7 +245,7 @@ mod tests {
         Jail::expect_with(|jail| {
             jail.create_file(FILE, "[http]\naddress = \"nonsense\"\n")?;
             let Error(refusal) = load(None, &Flags::default()).expect_err("refused");
-            for part in ["`http.address`", "engraft.toml:2", "127.0.0.1:7878"] {
+            for part in ["`http.address` is `nonsense`", "engraft.toml:2", "127.0.0.1:7878"] {
                 assert!(refusal.contains(part), "{refusal}");
             }
             jail.create_file(FILE, "[log]\n\npartitions = \"two\"\n")?;

@@ -172,22 +172,10 @@ impl List {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let client = self.reading.client();
         let limit = if self.all { PAGE } else { self.limit };
-        let mut cursor = self.cursor.clone();
-        let mut answer = self.page(&client, limit, cursor.as_ref())?;
-        let bar = output::spinner("reading page by page");
-        while self.all {
-            cursor = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            let Some(cursor) = &cursor else { break };
-            let mut next = self.page(&client, limit, Some(cursor))?;
-            let more = next.get_mut("memories").map(Value::take);
-            let all = answer.get_mut("memories").and_then(Value::as_array_mut);
-            if let (Some(all), Some(Value::Array(more))) = (all, more) {
-                all.extend(more);
-            }
-            *answer.get_mut("next_cursor").unwrap_or(&mut Value::Null) =
-                next.get("next_cursor").cloned().unwrap_or_default();
+        let mut answer = self.page(&client, limit, self.cursor.as_ref())?;
+        if self.all {
+            self.read_on(&client, &mut answer)?;
         }
-        bar.finish_and_clear();
         let columns = [
             ("ID", "/id"),
             ("KIND", "/kind"),
@@ -199,6 +187,21 @@ impl List {
         out.list(self.reading.output, &answer, "memories", &columns)?;
         out.finish()?;
         output::more(self.reading.output, &answer);
+        Ok(())
+    }
+
+    /// Adds every page that follows to the first.
+    fn read_on(&self, client: &client::Client, answer: &mut Value) -> Result<(), Failure> {
+        let bar = output::spinner("reading page by page");
+        while let Some(cursor) = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned) {
+            let mut next = self.page(client, PAGE, Some(&cursor))?;
+            let more = next.get_mut("memories").map(Value::take);
+            if let (Some(Value::Array(all)), Some(Value::Array(more))) = (answer.get_mut("memories"), more) {
+                all.extend(more);
+            }
+            answer["next_cursor"] = next.get("next_cursor").cloned().unwrap_or_default();
+        }
+        bar.finish_and_clear();
         Ok(())
     }
 
