@@ -10,6 +10,8 @@
 //! address = "[::1]:7878"    ENGRAFT_HTTP__ADDRESS='[::1]:7878'   --address '[::1]:7878'
 //! ```
 
+mod origin;
+
 use std::path::{Path, PathBuf};
 
 use figment::{
@@ -25,10 +27,14 @@ use crate::{
     reader,
 };
 
+pub use origin::{Origin, Setting};
+
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "engraft.toml";
-/// Variables that begin like settings and are none: they steer tests, and how settings are found.
-const NOT_SETTINGS: [&str; 5] = ["config", "failpoints", "log_level", "sim_seeds", "write_schemas"];
+/// Variables that begin like settings and are none: they steer tests, how settings are found, and which
+/// server a client asks.
+const NOT_SETTINGS: [&str; 7] =
+    ["config", "failpoints", "log_level", "sim_seeds", "token", "url", "write_schemas"];
 /// Likewise, all that begin so.
 const TEST_PREFIX: &str = "test_";
 
@@ -190,6 +196,14 @@ pub struct Error(String);
 /// # Errors
 /// [`Error`] when the file is not there, a key is not known, or a value is none.
 pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, Error> {
+    let figment = sources(file, flags)?;
+    let config: Config = figment.extract().map_err(|errors| Error(explain_all(errors, &figment)))?;
+    config.check().map_err(|Error(sentence)| Error(placed(&sentence, &origin::settings(&figment))))?;
+    Ok(config)
+}
+
+/// Everything that says something: the later ones win.
+fn sources(file: Option<&Path>, flags: &Flags) -> Result<Figment, Error> {
     let environment = Env::prefixed("ENGRAFT_")
         .filter(|key| !key.starts_with(TEST_PREFIX) && !NOT_SETTINGS.iter().any(|name| *key == **name))
         .split("__");
@@ -201,13 +215,10 @@ pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, Error> {
         None if Path::new(FILE).is_file() => Toml::file_exact(FILE),
         None => Toml::string(""),
     };
-    let figment = Figment::from(Serialized::defaults(Config::default()))
+    Ok(Figment::from(Serialized::defaults(Config::default()))
         .merge(toml)
         .merge(environment)
-        .merge(Serialized::defaults(flags));
-    let config: Config = figment.extract().map_err(|errors| Error(explain_all(errors)))?;
-    config.check()?;
-    Ok(config)
+        .merge(Serialized::defaults(flags)))
 }
 
 impl Config {
@@ -229,32 +240,69 @@ impl Config {
     }
 }
 
-fn explain_all(errors: figment::Error) -> String {
-    let lines: Vec<String> = errors.into_iter().map(|error| explain(&error)).collect();
+/// What every key comes to, and who said so, in order of keys. Secrets are masked.
+///
+/// # Errors
+/// As for [`load`].
+pub fn effective(file: Option<&Path>, flags: &Flags) -> Result<Vec<Setting>, Error> {
+    load(file, flags)?;
+    Ok(origin::settings(&sources(file, flags)?))
+}
+
+fn explain_all(errors: figment::Error, figment: &Figment) -> String {
+    let lines: Vec<String> = errors.into_iter().map(|error| explain(&error, figment)).collect();
     lines.join("\n")
 }
 
-/// One problem in a sentence that names the key, where it was set, and what to write instead.
-fn explain(error: &figment::Error) -> String {
-    let place = error.metadata.as_ref().map_or_else(String::new, |metadata| {
-        let source = metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string);
-        format!(" (set in {source})")
-    });
+/// One problem in a sentence that names the key, its value, where it was set, and what to write instead.
+fn explain(error: &figment::Error, figment: &Figment) -> String {
     let mut path = error.path.clone();
+    if let Kind::UnknownField(name, _) = &error.kind
+        && path.last() != Some(name)
+    {
+        path.push(name.clone());
+    }
+    let place = match &error.metadata {
+        Some(metadata) => format!(" (set in {})", Origin::of(metadata, &path)),
+        None => String::new(),
+    };
+    let key = path.join(".");
     match &error.kind {
         Kind::UnknownField(name, expected) => {
-            if path.last() != Some(name) {
-                path.push(name.clone());
-            }
             let fix = nearest(name, expected).map_or_else(
                 || format!("the keys here are {}", expected.join(", ")),
                 |known| format!("did you mean `{known}`?"),
             );
-            format!("`{}` is no setting{place}; {fix}", path.join("."))
+            format!("`{key}` is no setting{place}; {fix}")
         }
         kind if path.is_empty() => format!("{kind}{place}"),
-        kind => format!("`{}`: {kind}{place}", path.join(".")),
+        Kind::Message(words) => {
+            let value = figment.find_value(&key).ok().filter(|_| !origin::is_secret(&path));
+            let value = value.and_then(figment::value::Value::into_string);
+            let is = value.map_or_else(String::new, |value| format!(" is `{value}`"));
+            format!("`{key}`{is}: {words}{place}{}", default_of(&path))
+        }
+        // These name the value.
+        _ if origin::is_secret(&path) => format!("`{key}` has a value that is none{place}"),
+        kind => format!("`{key}`: {kind}{place}{}", default_of(&path)),
     }
+}
+
+/// What to write when in doubt.
+fn default_of(path: &[String]) -> String {
+    let Some(value) = origin::default_of(path) else { return String::new() };
+    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("; the default is `{value}`")
+}
+
+/// A sentence about keys, and where those of them were set that were set at all.
+fn placed(sentence: &str, settings: &[Setting]) -> String {
+    let named = |setting: &&Setting| {
+        setting.origin != Origin::Default && sentence.contains(&format!("`{}", setting.key()))
+    };
+    let places: Vec<String> =
+        settings.iter().filter(named).map(|setting| setting.origin.to_string()).collect();
+    if places.is_empty() { sentence.to_owned() } else { format!("{sentence} (set in {})", places.join(", ")) }
 }
 
 /// The known name with the fewest edits, if it is near enough to be meant.

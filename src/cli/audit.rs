@@ -20,6 +20,10 @@ use super::{Exit, Failure, Format, output, runtime};
 
 /// What `audit` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft audit
+  engraft audit --data /srv/engraft --deep -o json")]
 pub(super) struct Arguments {
     /// Judge this space alone
     #[arg(long)]
@@ -34,7 +38,14 @@ pub(super) struct Arguments {
     #[arg(long, requires = "repair")]
     yes: bool,
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
 }
 
@@ -56,7 +67,10 @@ pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> 
         let options = audit::Options { findings_max: REPAIRED_MAX, ..options };
         runtime()?.block_on(repaired(&config, &options, arguments.yes))?
     } else {
-        runtime()?.block_on(of_folder(&config, &options))?
+        let bar = output::spinner("reading every store");
+        let report = runtime()?.block_on(of_folder(&config, &options));
+        bar.finish_and_clear();
+        report?
     };
     let mut out = output::Out::new();
     match arguments.output {
@@ -94,7 +108,7 @@ pub(crate) async fn of_folder(config: &Config, options: &audit::Options) -> Resu
 /// Audits, says what it would do, does it when a person agrees, and audits again.
 async fn repaired(config: &Config, options: &audit::Options, agreed: bool) -> Result<Report, Failure> {
     let (stores, ports) = open(config).await?;
-    let report = audit::run(&ports, options).await;
+    let report = watched(&ports, options).await;
     let plan = repair::Plan::of(&report);
     show(&report, &plan);
     if plan.records.is_empty() || !(agreed || agree(plan.records.len())?) {
@@ -110,9 +124,16 @@ async fn repaired(config: &Config, options: &audit::Options, agreed: bool) -> Re
     })?;
     output::say(&format!("repaired {}, moved meanwhile {}; auditing again", done.repaired, done.moved));
     make_durable(&stores).await?;
-    let report = audit::run(&ports, options).await;
+    let report = watched(&ports, options).await;
     stores.close().await;
     Ok(report)
+}
+
+async fn watched(ports: &audit::Ports, options: &audit::Options) -> Report {
+    let bar = output::spinner("reading every store");
+    let report = audit::run(ports, options).await;
+    bar.finish_and_clear();
+    report
 }
 
 /// The plan, for a person.

@@ -10,10 +10,12 @@ use super::{Exit, Failure, Format, output, runtime};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// The embedded deployment: log, ledger and index in one folder
+    #[command(after_help = "Example:\n  engraft bench embedded --count 10000 --rounds 1")]
     Embedded(Arguments),
     /// Single reads: by id, searches, walks, beside the stores below them, in microseconds
     Reads(Arguments),
     /// An audit of so many memories, which are put first
+    #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]
     Audit(Arguments),
 }
 
@@ -33,7 +35,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
     /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
 }
 

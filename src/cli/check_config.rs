@@ -1,14 +1,47 @@
-//! `engraft check-config`.
+//! `engraft check-config`: whether the settings are good, and which of them somebody set.
 
-use crate::config::Config;
+use serde_json::{Value, json};
 
-use super::{Exit, Failure, output};
+use crate::config::{Origin, Setting};
 
-pub(super) fn run(config: &Config) -> Result<(), Failure> {
-    let shown = serde_json::to_string_pretty(config)
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot show the settings: {error}")))?;
+use super::{Failure, Format, output};
+
+/// What `check-config` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft check-config
+  engraft check-config --config /etc/engraft.toml")]
+pub(super) struct Arguments {
+    /// How to show it
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
+    output: Format,
+}
+
+pub(super) fn run(arguments: &Arguments, settings: &[Setting]) -> Result<(), Failure> {
+    let set = settings.iter().filter(|setting| setting.origin != Origin::Default);
+    let rows: Vec<Value> = set
+        .map(|Setting { value, origin, path }| {
+            json!({"key": path.join("."), "value": value, "origin": origin.to_string()})
+        })
+        .collect();
+    let columns = [("KEY", "/key"), ("VALUE", "/value"), ("SET IN", "/origin")];
     let mut out = output::Out::new();
-    out.line(&shown)?;
-    output::say("the settings are good");
-    out.finish()
+    if arguments.output != Format::Table || !rows.is_empty() {
+        out.list(arguments.output, &json!({"settings": rows}), "settings", &columns)?;
+    }
+    out.finish()?;
+    output::say(&format!(
+        "the settings are good: {} of {} are set, the others are as they are by default",
+        rows.len(),
+        settings.len()
+    ));
+    Ok(())
 }

@@ -1,11 +1,12 @@
 //! A client of the HTTP surface: blocking, for one command of a person.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use ureq::http::{Request, Response};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, problem};
 
 /// Longest that an answer may take, beyond what the server was asked to wait.
 const ANSWER_WAIT: Duration = Duration::from_secs(90);
@@ -19,6 +20,8 @@ const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 pub struct Client {
     agent: ureq::Agent,
     url: String,
+    /// Goes with every request.
+    headers: Vec<(&'static str, String)>,
 }
 
 /// An answer: its status, and its body as JSON where it is any.
@@ -36,11 +39,19 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .allow_non_standard_methods(true)
             .timeout_global(Some(ANSWER_WAIT))
             .proxy(None)
             .build()
             .new_agent();
-        Self { agent, url: url.trim_end_matches('/').to_owned() }
+        Self { agent, url: url.trim_end_matches('/').to_owned(), headers: Vec::new() }
+    }
+
+    /// The same, with a header that goes with every request; none if there is no value.
+    #[must_use]
+    pub(super) fn with(mut self, name: &'static str, value: Option<String>) -> Self {
+        self.headers.extend(value.map(|value| (name, value)));
+        self
     }
 
     /// `GET`, whatever the status.
@@ -48,8 +59,7 @@ impl Client {
     /// # Errors
     /// When no server answers.
     pub fn ask(&self, path: &str) -> Result<Answer, Failure> {
-        let sent = self.agent.get(format!("{}{path}", self.url)).call();
-        self.answer(sent)
+        self.send("GET", path, &[], None)
     }
 
     /// `GET`; anything but success is a failure.
@@ -65,8 +75,7 @@ impl Client {
     /// # Errors
     /// When no server answers, or it answers with a problem.
     pub fn get_waiting(&self, path: &str, seconds: u64) -> Result<Value, Failure> {
-        let request = self.agent.get(format!("{}{path}", self.url));
-        self.answer(request.header("prefer", format!("wait={seconds}")).call())?.success()
+        self.send("GET", path, &[("prefer", format!("wait={seconds}"))], None)?.success()
     }
 
     /// `POST`, whatever the status.
@@ -80,17 +89,46 @@ impl Client {
         wait: Option<u64>,
         body: &[u8],
     ) -> Result<Answer, Failure> {
-        let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", content_type);
-        if let Some(seconds) = wait {
-            request = request.header("prefer", format!("wait={seconds}"));
-        }
-        self.answer(request.send(body))
+        let mut headers = vec![("content-type", content_type.to_owned())];
+        headers.extend(wait.map(|seconds| ("prefer", format!("wait={seconds}"))));
+        self.send("POST", path, &headers, Some(body))
     }
 
-    fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
+    /// Any request, whatever the status of its answer.
+    ///
+    /// # Errors
+    /// When no server answers, or what was given does not make a request.
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let bad = |error| Failure::usage(format!("cannot ask {}: {error}", self.url));
+        self.answer(match body {
+            Some(body) => self.agent.run(request.body(body).map_err(bad)?),
+            None => self.agent.run(request.body(()).map_err(bad)?),
+        })
+    }
+
+    fn answer(&self, sent: Result<Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
         let unreachable = |error: ureq::Error| {
-            let fix = "is `engraft serve` running there? `--url` names another server";
-            Failure::new(Exit::Unreachable, format!("no answer from {}: {error}; {fix}", self.url))
+            let what = match &error {
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    "nobody listens there".to_owned()
+                }
+                error => error.to_string(),
+            };
+            let fix = "is `engraft serve` running? `--url` names another server";
+            Failure::new(Exit::Unreachable, format!("no answer from {}: {what}; {fix}", self.url))
         };
         let mut response = sent.map_err(unreachable)?;
         let status = response.status().as_u16();
@@ -106,28 +144,7 @@ impl Answer {
     /// # Errors
     /// The problem, in words, with the exit code it stands for.
     pub fn success(self) -> Result<Value, Failure> {
-        let exit = match self.status {
-            200..300 => return Ok(self.body),
-            404 | 410 => Exit::NotFound,
-            408 | 500.. => Exit::Unreachable,
-            _ => Exit::Failed,
-        };
-        Err(Failure::new(exit, explain(&self.body)))
-    }
-}
-
-/// A problem in one line: what, where, and the code.
-#[must_use]
-pub(super) fn explain(problem: &Value) -> String {
-    let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-    let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut places = errors.iter().filter_map(|error| {
-        let pointer = error.get("pointer")?.as_str().filter(|pointer| !pointer.is_empty())?;
-        Some(format!("{pointer}: {}", error.get("detail")?.as_str()?))
-    });
-    match places.next() {
-        Some(first) => places.fold(format!("{}: {first}", text("code")), |all, one| format!("{all}; {one}")),
-        None => format!("{}: {}", text("code"), text("detail")),
+        if (200..300).contains(&self.status) { Ok(self.body) } else { Err(problem::failure(&self)) }
     }
 }
 
@@ -150,8 +167,6 @@ pub(super) fn query(parameters: &[(&str, Option<String>)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -159,13 +174,5 @@ mod tests {
         assert_eq!(path(&["v1", "a/b ü"]), "/v1/a%2Fb%20%C3%BC");
         assert_eq!(query(&[("a", None), ("b", Some("x&y".to_owned()))]), "?b=x%26y");
         assert_eq!(query(&[("a", None)]), "");
-    }
-
-    #[test]
-    fn a_problem_names_its_places() {
-        let problem = json!({"code": "invalid_field", "detail": "x",
-            "errors": [{"pointer": "/data/id", "detail": "too long"}]});
-        assert_eq!(explain(&problem), "invalid_field: /data/id: too long");
-        assert_eq!(explain(&json!({"code": "starting", "detail": "not yet"})), "starting: not yet");
     }
 }

@@ -59,6 +59,15 @@ impl Failure {
         Self::new(exit, message)
     }
 
+    /// The same, naming what it was about: unless nobody could be asked about it.
+    #[must_use]
+    pub(super) fn about(mut self, thing: &str) -> Self {
+        if self.exit != Exit::Unreachable {
+            self.message = format!("{thing}: {}", self.message);
+        }
+        self
+    }
+
     /// Whether whoever read our output has stopped reading: nothing to complain about.
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {

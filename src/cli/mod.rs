@@ -7,12 +7,22 @@ mod audit;
 mod bench;
 mod check_config;
 mod client;
+mod config_show;
 mod exit;
+mod manual;
 mod memory;
 mod output;
+mod problem;
 mod produce;
+mod relation;
+mod sagas;
 mod serve;
+mod server;
 mod sim;
+mod space;
+mod status;
+mod values;
+mod write;
 
 use std::{future::Future, path::PathBuf, process::ExitCode};
 
@@ -20,7 +30,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     app,
-    config::{self, Config, Flags, HttpFlags},
+    config::{self, Config, Flags, HttpFlags, Setting},
     demo, fault, telemetry,
 };
 
@@ -29,25 +39,30 @@ pub use client::Client;
 pub use exit::{Exit, Failure};
 pub use output::Format;
 pub(crate) use output::colored_output;
+pub use server::URL;
 
-/// Where a server listens unless it is told otherwise.
-pub const URL: &str = "http://127.0.0.1:7878";
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "Everywhere";
 
 /// A write-coordinator with an event log for AI memory.
 #[derive(Debug, Parser)]
 #[command(name = "engraft", version, about, max_term_width = 100)]
 struct Cli {
     /// Settings; engraft.toml in this folder if it is there
-    #[arg(long, global = true, value_name = "FILE", env = "ENGRAFT_CONFIG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "ENGRAFT_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
     /// Where data lies [default: ./engraft-data]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FOLDER")]
     data: Option<PathBuf>,
 
     /// How much the log says: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "LEVEL", env = "ENGRAFT_LOG_LEVEL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL", env = "ENGRAFT_LOG_LEVEL", hide_env_values = true)]
     log_level: Option<String>,
+
+    /// When to colour; auto: at a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "auto|always|never", hide_possible_values = true, value_enum, default_value_t)]
+    color: output::Color,
 
     #[arg(long, global = true, hide = true, env = "ENGRAFT_FAILPOINTS", value_name = "NAME=ACTION@N,…")]
     failpoints: Option<String>,
@@ -62,11 +77,22 @@ enum Command {
     Serve(serve::Arguments),
     /// Show what it does, on a temporary folder, in two minutes
     Demo(demo::Arguments),
-    /// Send commands, one JSON object a line, into the log
-    Produce(produce::Arguments),
-    /// Read memories
+    /// Tell how a server does
+    Status(status::Arguments),
+    /// Read and write memories
     #[command(subcommand)]
     Memory(memory::Command),
+    /// Read and write relations
+    #[command(subcommand)]
+    Relation(relation::Command),
+    /// Declare spaces, and tell what is in them
+    #[command(subcommand)]
+    Space(space::Command),
+    /// Find commands, and what became of them
+    #[command(subcommand)]
+    Sagas(sagas::Command),
+    /// Send commands, one JSON object a line, into the log
+    Produce(produce::Arguments),
     /// Compare every store with the ledger, record by record
     Audit(audit::Arguments),
     /// Run the coordinator against simulated faults
@@ -75,20 +101,32 @@ enum Command {
     #[command(subcommand)]
     Bench(bench::Command),
     /// List the places where a test can stop or kill the server
+    #[command(after_help = "Example:\n  ENGRAFT_FAILPOINTS=NAME=abort@3 engraft serve")]
     Failpoints,
-    /// Load the settings and show what they come to
-    CheckConfig,
+    /// Check the settings, and show which of them are set
+    CheckConfig(check_config::Arguments),
+    /// Show the settings
+    #[command(subcommand)]
+    Config(config_show::Command),
     /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  engraft completions bash > ~/.local/share/bash-completion/completions/engraft
+  engraft completions zsh > ~/.zfunc/_engraft
+  engraft completions fish > ~/.config/fish/completions/engraft.fish")]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write one for every command
+    Man(manual::Arguments),
 }
 
 /// Parses, runs, and says how it went.
 pub fn run() -> ExitCode {
     // clap prints usage errors itself and exits with 2, help with 0.
     let cli = Cli::parse();
+    output::set_color(cli.color);
     telemetry::start(cli.log_level.as_deref().or_else(|| cli.quiet_by_default()), output::color());
     match cli.run() {
         Ok(()) => ExitCode::from(Exit::Ok as u8),
@@ -111,13 +149,19 @@ impl Cli {
             Command::Produce(arguments) => {
                 produce::run(arguments, self.data.as_deref(), || self.settings(None))
             }
+            Command::Status(arguments) => status::run(arguments),
             Command::Memory(command) => memory::run(command),
+            Command::Relation(command) => relation::run(command),
+            Command::Space(command) => space::run(command),
+            Command::Sagas(command) => sagas::run(command),
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
             Command::Bench(command) => bench::run(command),
             Command::Failpoints => list_failpoints(),
-            Command::CheckConfig => check_config::run(&self.settings(None)?),
-            Command::Completions { shell } => complete(*shell),
+            Command::CheckConfig(arguments) => check_config::run(arguments, &self.origins()?),
+            Command::Config(command) => config_show::run(command, &self.origins()?),
+            Command::Completions { shell } => manual::complete(*shell, Cli::command()),
+            Command::Man(arguments) => manual::run(arguments, Cli::command()),
         }
     }
 
@@ -127,6 +171,12 @@ impl Cli {
             http: address.map(|address| HttpFlags { address: address.to_owned() }),
         };
         config::load(self.config.as_deref(), &flags).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    fn origins(&self) -> Result<Vec<Setting>, Failure> {
+        let flags = Flags { data: self.data.clone(), http: None };
+        let settings = config::effective(self.config.as_deref(), &flags);
+        settings.map_err(|error| Failure::usage(error.to_string()))
     }
 
     /// Only the server's own log is worth reading when nothing is wrong; a simulation's tells of faults
@@ -149,14 +199,6 @@ fn list_failpoints() -> Result<(), Failure> {
     out.finish()
 }
 
-fn complete(shell: clap_complete::Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "engraft", &mut script);
-    let mut out = output::Out::new();
-    out.text(&String::from_utf8_lossy(&script))?;
-    out.finish()
-}
-
 /// A runtime for what is asynchronous.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -171,5 +213,53 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
 impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
         Self::chain(Exit::Failed, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_command(command: clap::Command, into: &mut Vec<clap::Command>) {
+        for below in command.get_subcommands() {
+            every_command(below.clone(), into);
+        }
+        into.push(command);
+    }
+
+    /// Words as a shell would make them; enough for what examples hold.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for char in line.chars() {
+            match char {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                '|' | '>' if !quoted && words.last().is_some_and(String::is_empty) => break,
+                _ => words.last_mut().expect("never empty").push(char),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_every_example_is_a_command() {
+        let mut commands = Vec::new();
+        every_command(Cli::command(), &mut commands);
+        let runnable = commands.iter().filter(|command| command.get_subcommands().next().is_none());
+        for command in runnable {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let mut examples = help.lines().filter_map(|line| line.split_once("engraft ")).peekable();
+            assert!(examples.peek().is_some(), "`{}` has no example", command.get_name());
+            for (_, arguments) in examples {
+                let line = words(&format!("engraft {arguments}"));
+                assert!(Cli::try_parse_from(&line).is_ok(), "{line:?} is no command");
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
     }
 }

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-use super::{Exit, Failure, Format, URL, output};
+use super::{Exit, Failure, Format, output, server::Server};
 use lines::{Batch, Lines};
 
 /// Reports of bad lines that are printed; the rest is counted.
@@ -29,18 +29,29 @@ const REPORTS_MAX: u64 = 100;
 
 /// What `produce` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft produce commands.jsonl --wait
+  engraft produce - --wait -o jsonl
+  engraft produce commands.jsonl --data engraft-data")]
 pub(super) struct Arguments {
     /// Commands, one JSON object a line; `-`: standard input
     file: PathBuf,
-    /// The server
-    #[arg(long, default_value = URL)]
-    url: String,
     /// Wait for every outcome
     #[arg(long)]
     wait: bool,
     /// How to show outcomes, with `--wait`
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
     output: Format,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// What became of the lines so far.
@@ -83,7 +94,7 @@ pub(super) fn run(
             return Err(Failure::usage("`--wait` needs a server; with `--data` nobody works on the log"));
         }
         Some(_) => Box::new(direct::Direct::open(&settings()?)?),
-        None => Box::new(remote::Remote::new(&arguments.url, arguments.wait)),
+        None => Box::new(remote::Remote::new(arguments.server.client(), arguments.wait)),
     };
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut tally = Tally::default();

@@ -6,6 +6,11 @@ use super::{Failure, runtime};
 
 /// What `serve` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft serve
+  engraft serve --data /srv/engraft --address 127.0.0.1:8000
+  ENGRAFT_LOG__PARTITIONS=4 engraft serve --log-level debug")]
 pub(super) struct Arguments {
     /// Where to listen; a loopback address [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -11,6 +11,11 @@ const SEEDS: u64 = 500;
 
 /// What `sim` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft sim
+  engraft sim --seed 17 --trace
+  engraft sim --crash-matrix")]
 pub(super) struct Arguments {
     /// How many seeds [default: 500; with --bugs: 2000 at most for each]
     #[arg(long)]

@@ -23,6 +23,10 @@ use stage::Stage;
 
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engraft demo
+  engraft demo --keep")]
 pub struct Arguments {
     /// Keep the data folder, to look at it afterwards
     #[arg(long)]

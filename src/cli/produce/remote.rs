@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::{Client, Exit, Failure, client};
+use crate::cli::{Client, Exit, Failure, client, problem, write::rest};
 
 use super::{Sent, Sink, lines::Batch};
 
@@ -25,8 +25,8 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(url: &str, wait: bool) -> Self {
-        Self { client: Client::new(url), wait }
+    pub(super) fn new(client: Client, wait: bool) -> Self {
+        Self { client, wait }
     }
 
     /// Sends until the server answers. Every line has an id, so a batch that arrived twice has one
@@ -52,7 +52,7 @@ impl Remote {
             return Ok(Sent::Ended(item));
         }
         if item.get("position").is_none() {
-            return Ok(Sent::Refused(client::explain(&item)));
+            return Ok(Sent::Refused(problem::explain(&item)));
         }
         if !self.wait {
             return Ok(Sent::Accepted);
@@ -100,9 +100,4 @@ impl Sink for Remote {
         }
         Err(Failure::new(Exit::Unreachable, "the server does not take these commands"))
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a thread of its own, and nothing else to do")]
-fn rest(pause: Duration) {
-    std::thread::sleep(pause);
 }
