@@ -13,6 +13,7 @@
 
 mod body;
 mod commands;
+mod filter;
 mod forms;
 pub mod ingest;
 mod memories;
