@@ -76,7 +76,7 @@ impl SimulatedLedger {
     }
 
     /// A call that changes nothing.
-    async fn read<T, F, R>(&self, work: F) -> Result<T, Error>
+    pub(super) async fn read<T, F, R>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Fn(Arc<dyn Ledger>) -> R + Send + Sync + 'static,

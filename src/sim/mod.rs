@@ -30,6 +30,7 @@ pub mod matrix;
 mod meaning;
 mod monitor;
 mod network;
+mod questions;
 mod run;
 mod shape;
 mod stores;

@@ -21,18 +21,18 @@ use crate::{
 /// How many images a sweep looks at for each that it may drop.
 const LOOKED_AT_PER_DROP: u64 = 8;
 
-type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
+pub(super) type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
 
 impl SqliteLedger {
-    async fn reader(&self) -> Result<Reader, Error> {
+    pub(super) async fn reader(&self) -> Result<Reader, Error> {
         self.shared.readers.acquire().await.map_err(failed)
     }
 
-    fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
+    pub(super) fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
         Session { connection: reader, texts: &self.shared.texts }
     }
 
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         statement: &'static str,
         binds: Binds,
@@ -41,7 +41,7 @@ impl SqliteLedger {
         self.session(&mut reader).rows(statement, binds).await
     }
 
-    async fn row(
+    pub(super) async fn row(
         &self,
         statement: &'static str,
         binds: Binds,
