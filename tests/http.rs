@@ -11,6 +11,8 @@
 use std::future::Future;
 
 mod http {
+    mod reads;
+
     use super::Future;
     use engraft::{app::App, cli::Client, config::Config};
     use serde_json::{Value, json};

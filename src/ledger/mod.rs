@@ -50,7 +50,7 @@ use crate::model::{
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
 pub use names::HeadName;
-pub use questions::{Questions, RelationsOf};
+pub use questions::{Questions, RelationsOf, Swept};
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -483,9 +483,8 @@ pub trait Ledger: Questions + Send + Sync {
         limit: usize,
     ) -> Result<Option<(u64, Vec<Head>)>, Error>;
 
-    /// Drops images to which no head, kept or present, and no unfinished saga points, at most `limit` of a
-    /// bounded part, where the next call goes on; how many.
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error>;
+    /// Drops images to which no head, kept or present, and no unfinished saga points, at most `limit`.
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error>;
 
     /// This ledger's own name, new for each ledger ever made: a checkpoint of another one is foreign.
     async fn identity(&self) -> Result<String, Error>;

@@ -113,6 +113,16 @@ pub struct AsOf {
     pub whole_since: Option<Timestamp>,
 }
 
+/// What one call of a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// How many images were dropped.
+    pub dropped: u64,
+    /// Whether every image has been looked at since the last round was over. If not, the next call goes
+    /// on where this one stopped.
+    pub round_over: bool,
+}
+
 /// Questions of readers. Every answer is of one committed state, and never waits for a transaction.
 #[async_trait]
 pub trait Questions: Send + Sync {

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 
 use crate::{
-    ledger::{EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction},
+    ledger::{EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept, Transaction},
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
 };
 
@@ -253,7 +253,7 @@ impl Ledger for SimulatedLedger {
         self.read(move |ledger| async move { ledger.heads_since(partition, after, limit).await }).await
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         self.read(move |ledger| async move { ledger.sweep_images(limit).await }).await
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+        EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept, Transaction,
         memory::MemoryLedger,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
@@ -150,7 +150,7 @@ impl Ledger for Tampered {
     ) -> Result<Option<(u64, Vec<Head>)>, Error> {
         self.inner.heads_since(partition, after, limit).await
     }
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         self.inner.sweep_images(limit).await
     }
     async fn identity(&self) -> Result<String, Error> {

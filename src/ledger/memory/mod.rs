@@ -23,7 +23,8 @@ use self::{
     transaction::MemoryTransaction,
 };
 use super::{
-    EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow, Transaction,
+    EpochRow, Error, Head, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow, Swept,
+    Transaction,
 };
 use crate::{
     fault::{Bug, planted},
@@ -234,7 +235,7 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         Ok(self.shared.tables.lock().sweep_images(limit))
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     fault::{Bug, planted},
-    ledger::{EpochRow, Error, Head, PartitionRow, RelationHead, RelationsOf, SagaRow},
+    ledger::{EpochRow, Error, Head, PartitionRow, RelationHead, RelationsOf, SagaRow, Swept},
     model::{
         Declaration, Digest, Key, Memory, MemoryId, PartitionId, Position, Space, Timestamp, Version,
         memory::tombstone_hash,
@@ -124,17 +124,17 @@ impl Tables {
         row.with(|name| self.images.get(name))
     }
 
-    pub(super) fn sweep_images(&mut self, limit: usize) -> u64 {
+    pub(super) fn sweep_images(&mut self, limit: usize) -> Swept {
         let kept = self.kept.values().map(|kept| &kept.row);
         let pointed: BTreeSet<ImageName> =
             self.heads.values().chain(kept).filter_map(|head| head.image).collect();
-        let garbage = self
-            .images
-            .keys()
-            .filter(|name| !pointed.contains(*name) && !self.unfinished.contains(&name.position));
+        let is_unfinished =
+            |position: &Position| self.unfinished.contains(position) && !planted(Bug::SweepIgnoresUnfinished);
+        let garbage =
+            self.images.keys().filter(|name| !pointed.contains(*name) && !is_unfinished(&name.position));
         let garbage: Vec<ImageName> = garbage.take(limit).copied().collect();
         garbage.iter().for_each(|name| drop(self.images.remove(name)));
-        garbage.len() as u64
+        Swept { dropped: garbage.len() as u64, round_over: garbage.len() < limit }
     }
 }
 

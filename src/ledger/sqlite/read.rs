@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ledger::{
         EpochRow, Error, Head, HeadName, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
-        Transaction,
+        Swept, Transaction,
         sql::{codec, dialect::list, statements as sql},
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
@@ -265,8 +265,8 @@ impl Ledger for SqliteLedger {
         Ok(Some((*last, keys.iter().filter_map(|key| heads.get(key)).cloned().collect())))
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
-        let limit = limit as u64;
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
+        let limit = limit.max(1) as u64;
         let mut writer = self.begin().await?;
         let mut session = writer.session(&self.shared.texts);
         let from = self.shared.swept.load(Ordering::Relaxed);
@@ -289,7 +289,7 @@ impl Ledger for SqliteLedger {
             _ => until,
         };
         self.shared.swept.store(swept, Ordering::Relaxed);
-        Ok(dropped.len() as u64)
+        Ok(Swept { dropped: dropped.len() as u64, round_over: swept == 0 })
     }
 
     async fn identity(&self) -> Result<String, Error> {
