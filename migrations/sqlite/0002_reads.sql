@@ -1,13 +1,18 @@
 -- What readers ask for: counts by kind and by type, and the earlier images of memories.
 --
--- `head.kind` repeats the image's, so that counting never opens the images. Both indexes end in a
--- rowid, which only rises, so that a new entry goes to the end of its kind.
+-- `head.kind` repeats the image's, and the index of lists holds it: counting opens neither heads nor
+-- images. An index of its own would cost every creation some 4 us, and this one costs it less than
+-- one; an update pays 8 us for either.
 
 ALTER TABLE head ADD COLUMN kind TEXT;          -- of the image; null: a tombstone
 UPDATE head SET kind = (SELECT image.kind FROM image WHERE image.n = head.image);
-CREATE INDEX head_kind ON head (space, kind);
+DROP INDEX head_list;
+CREATE INDEX head_list ON head (space, id, kind);
 
-CREATE INDEX relation_kind ON relation (space, kind) WHERE weight IS NOT NULL;
+-- Every relation, and the few that are dead: what is live is the difference. An update of a live
+-- relation touches neither.
+CREATE INDEX relation_kind ON relation (space, kind);
+CREATE INDEX relation_dead ON relation (space, kind) WHERE weight IS NULL;
 
 -- A space that keeps its history: from when on it is whole. Null: nothing was written since.
 ALTER TABLE space ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
@@ -26,3 +31,5 @@ CREATE TABLE history (
     until      INTEGER NOT NULL,                -- to here, exclusive
     PRIMARY KEY (key, e, s)
 ) WITHOUT ROWID;
+-- For the sweep, which asks of every image whether it is kept.
+CREATE INDEX history_image ON history (image) WHERE image IS NOT NULL;

@@ -145,8 +145,8 @@ pub trait Questions: Send + Sync {
     /// a look at the partition's sagas in their order, at most [`LOOKED_AT_MAX`] of them.
     async fn commands(&self, question: &CommandsQuestion) -> Result<Part<SagaRow, u64>, Error>;
 
-    /// How much there is of a space. Costs a step of an index for each head and each relation: about a
-    /// tenth of a second for a million of both.
+    /// How much there is of a space. Costs a step of an index for each head and each relation: about
+    /// half a second for a million heads.
     async fn counts(&self, space: &Space) -> Result<Counts, Error>;
 
     /// A memory's head and the heads that were, tombstones included, newest first, below version

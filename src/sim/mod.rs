@@ -24,6 +24,7 @@ mod cluster;
 mod commit;
 mod faults;
 mod fold;
+mod history;
 mod ledger;
 mod log;
 pub mod matrix;

@@ -226,16 +226,18 @@ statements! {
     COUNT_SESSION = "SELECT count(*) FROM head INDEXED BY head_session \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND session = $2 \
             AND ($3 IS NULL OR kind = $3) AND image IS NOT NULL";
-    COUNT_KIND = "SELECT count(*) FROM head INDEXED BY head_kind \
+    COUNT_KIND = "SELECT count(*) FROM head INDEXED BY head_list \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND kind = $2";
-    COUNT_ALL = "SELECT count(*) FROM head INDEXED BY head_kind \
+    COUNT_ALL = "SELECT count(*) FROM head INDEXED BY head_list \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND kind IS NOT NULL";
     /// Every count of a space in one state of the ledger, from indexes alone.
-    COUNTS = "SELECT 0, kind, count(*) FROM head INDEXED BY head_kind \
+    COUNTS = "SELECT 0, kind, count(*) FROM head INDEXED BY head_list \
             WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
         UNION ALL SELECT 1, kind, count(*) FROM relation INDEXED BY relation_kind \
-            WHERE space = (SELECT n FROM space WHERE name = $1) AND weight IS NOT NULL GROUP BY kind \
-        UNION ALL SELECT 2, NULL, count(*) FROM saga INDEXED BY saga_unfinished_of \
+            WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
+        UNION ALL SELECT 2, kind, count(*) FROM relation INDEXED BY relation_dead \
+            WHERE space = (SELECT n FROM space WHERE name = $1) AND weight IS NULL GROUP BY kind \
+        UNION ALL SELECT 3, NULL, count(*) FROM saga INDEXED BY saga_unfinished_of \
             WHERE space = (SELECT n FROM space WHERE name = $1) AND state < 3";
 
     /// A part of a partition's sagas, and which of them are wanted.
@@ -267,7 +269,7 @@ statements! {
     SWEEP_UNTIL = "SELECT count(*), max(n) FROM (SELECT n FROM image WHERE n > $1 ORDER BY n LIMIT $2)";
     SWEEP_IMAGES = "DELETE FROM image WHERE n IN (SELECT n FROM image WHERE n > $1 AND n <= $2 \
         AND NOT EXISTS (SELECT 1 FROM head WHERE head.key = image.key AND head.image = image.n) \
-        AND NOT EXISTS (SELECT 1 FROM history WHERE history.key = image.key AND history.image = image.n) \
+        AND NOT EXISTS (SELECT 1 FROM history WHERE history.image = image.n) \
         AND NOT EXISTS (SELECT 1 FROM saga WHERE saga.epoch = image.epoch \
             AND saga.partition = image.partition AND saga.log_offset = image.log_offset AND saga.state < 3) \
         ORDER BY n LIMIT $3) RETURNING n";

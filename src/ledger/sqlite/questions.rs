@@ -31,6 +31,7 @@ const STATES: [State; 6] = [
 /// What a row of the counts is about.
 const KINDS: i64 = 0;
 const RELATION_TYPES: i64 = 1;
+const DEAD_RELATION_TYPES: i64 = 2;
 
 impl SqliteLedger {
     async fn heads_by(&self, statement: &'static str, binds: Binds) -> Result<Vec<Head>, Error> {
@@ -164,9 +165,14 @@ impl Questions for SqliteLedger {
                 (KINDS, Some(kind)) => drop(counts.kinds.insert(kind, count)),
                 (KINDS, None) => counts.tombstones = count,
                 (RELATION_TYPES, Some(kind)) => drop(counts.relation_types.insert(kind, count)),
+                // Each type comes with all of its relations before it comes with the dead ones.
+                (DEAD_RELATION_TYPES, Some(kind)) => {
+                    counts.relation_types.entry(kind).and_modify(|all| *all -= count);
+                }
                 _ => counts.unfinished = count,
             }
         }
+        counts.relation_types.retain(|_, live| *live > 0);
         Ok(counts)
     }
 
