@@ -81,3 +81,72 @@ fn turns(board: &Board) -> u64 {
 fn finishes(board: &Board) -> u64 {
     board.partitions().iter().map(|status| status.finishes).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::contract::{heads_of, id, node, space},
+        ledger::{HeadWrite, ImagePointer, Swept, Transition, memory::MemoryLedger},
+        model::{PartitionId, Phase, State, Timestamp},
+    };
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// A ledger that holds one image, which nothing points at: its saga has ended, its memory is deleted.
+    async fn with_garbage() -> Arc<dyn Ledger> {
+        let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new("l"));
+        heads_of(Arc::clone(&ledger), vec![node("a", 7)]).await;
+        let partition = PartitionId { epoch: 1, partition: 0 };
+        let lease = ledger.acquire(partition, 1).await.expect("a lease");
+        let mut transaction = ledger.transaction(&lease).await.expect("a transaction");
+        let end = Transition {
+            offset: 7,
+            from: State::Running,
+            to: State::Committed,
+            plan: None,
+            ending: None,
+            finish: 1,
+            finished_at: None,
+        };
+        transaction.transition(&[end]).await.expect("ended");
+        let deleted = HeadWrite {
+            space: space("s"),
+            id: id("a"),
+            version: partition.at(8).version(Phase::Forward),
+            image: ImagePointer::Forward { after: None },
+            finish: 1,
+            at: Timestamp::from_micros(2),
+        };
+        transaction.write_heads(&[deleted]).await.expect("deleted");
+        transaction.commit().await.expect("committed");
+        ledger
+    }
+
+    async fn left(ledger: &dyn Ledger) -> u64 {
+        let Swept { dropped, .. } = ledger.sweep_images(10).await.expect("swept");
+        dropped
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nothing_points_at_is_reclaimed_once_the_owners_rest() {
+        let (ledger, tasks) = (with_garbage().await, Tasks::new());
+        tasks.spawn(run(Arc::clone(&ledger), Board::default(), INTERVAL, tasks.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(left(&*ledger).await, 0);
+        tasks.shut_down().await;
+        assert_eq!(left(&*with_garbage().await).await, 1, "there was something to reclaim");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn owners_that_never_rest_are_interrupted_once_in_a_while() {
+        let (ledger, tasks, board) = (with_garbage().await, Tasks::new(), Board::default());
+        tasks.spawn(run(Arc::clone(&ledger), board.clone(), INTERVAL, tasks.clone()));
+        for _ in 0..200 {
+            board.update(0, |status| status.turns += 1);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(left(&*ledger).await, 0);
+        tasks.shut_down().await;
+    }
+}

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::{
         Error, Head, SagaRow,
-        questions::{AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, Selection},
+        questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
     model::{Key, MemoryId, Space, Timestamp, Version},
 };
@@ -75,9 +75,9 @@ impl Questions for MemoryLedger {
         if *newest_first {
             rows.reverse();
         }
-        let mut looked_at = rows.into_iter().take(LOOKED_AT_MAX).filter(asked);
-        let found: Vec<SagaRow> = looked_at.by_ref().take((*limit).max(1)).collect();
-        let next = found.last().filter(|_| looked_at.next().is_some()).map(|row| row.offset);
+        let mut rest = rows.into_iter().filter(asked);
+        let found: Vec<SagaRow> = rest.by_ref().take((*limit).max(1)).collect();
+        let next = found.last().filter(|_| rest.next().is_some()).map(|row| row.offset);
         Ok(Part { found, next })
     }
 

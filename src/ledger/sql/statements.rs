@@ -240,19 +240,28 @@ statements! {
         UNION ALL SELECT 3, NULL, count(*) FROM saga INDEXED BY saga_unfinished_of \
             WHERE space = (SELECT n FROM space WHERE name = $1) AND state < 3";
 
-    /// A part of a partition's sagas, and which of them are wanted.
-    COMMANDS_RISING = "SELECT log_offset, coalesce(space = (SELECT n FROM space WHERE name = $3), 0) \
-            AND state IN list($4) FROM (SELECT log_offset, space, state FROM saga \
-        WHERE epoch = $1 AND partition = $2 AND log_offset > $5 ORDER BY log_offset LIMIT $6)";
-    COMMANDS_FALLING = "SELECT log_offset, coalesce(space = (SELECT n FROM space WHERE name = $3), 0) \
-            AND state IN list($4) FROM (SELECT log_offset, space, state FROM saga \
-        WHERE epoch = $1 AND partition = $2 AND log_offset < $5 ORDER BY log_offset DESC LIMIT $6)";
+    /// How far a list of a space's commands looks through its partition.
+    COMMANDS_RISING_UNTIL = "SELECT log_offset FROM saga WHERE epoch = $1 AND partition = $2 \
+        AND log_offset > $3 ORDER BY log_offset LIMIT 1 OFFSET $4";
+    COMMANDS_FALLING_UNTIL = "SELECT log_offset FROM saga WHERE epoch = $1 AND partition = $2 \
+        AND log_offset < $3 ORDER BY log_offset DESC LIMIT 1 OFFSET $4";
+    /// `+space` keeps the planner to the order of the log.
+    COMMANDS_RISING = "SELECT log_offset FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND +space = (SELECT n FROM space WHERE name = $3) \
+            AND state IN list($4) AND log_offset > $5 AND ($7 IS NULL OR log_offset <= $7) \
+        ORDER BY log_offset LIMIT $6";
+    COMMANDS_FALLING = "SELECT log_offset FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND +space = (SELECT n FROM space WHERE name = $3) \
+            AND state IN list($4) AND log_offset < $5 AND ($7 IS NULL OR log_offset >= $7) \
+        ORDER BY log_offset DESC LIMIT $6";
     UNFINISHED_RISING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
         WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
-            AND state < 3 AND state IN list($4) AND log_offset > $5 ORDER BY log_offset LIMIT $6";
+            AND state < 3 AND state IN list($4) AND log_offset > $5 AND $7 IS NULL \
+        ORDER BY log_offset LIMIT $6";
     UNFINISHED_FALLING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
         WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
-            AND state < 3 AND state IN list($4) AND log_offset < $5 ORDER BY log_offset DESC LIMIT $6";
+            AND state < 3 AND state IN list($4) AND log_offset < $5 AND $7 IS NULL \
+        ORDER BY log_offset DESC LIMIT $6";
 
     /// A memory's head and the heads that were, newest first, before a version.
     HISTORY = history!("SELECT key, e, s, image, created_at, updated_at AS since, NULL AS until \

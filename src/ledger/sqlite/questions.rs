@@ -15,8 +15,11 @@ use crate::{
         questions::{AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, Selection},
         sql::{dialect::list, statements as sql},
     },
-    model::{Key, MemoryId, Name, Space, State, Timestamp, Version},
+    model::{Key, MemoryId, Name, PartitionId, Space, State, Timestamp, Version},
 };
+
+/// Rows that one part of a list looks at: so few in tests that every list of theirs goes on over several.
+const WINDOW: usize = if cfg!(test) { 2 } else { LOOKED_AT_MAX };
 
 /// Every state's number.
 const STATES: [State; 6] = [
@@ -47,7 +50,7 @@ impl SqliteLedger {
         after: &str,
         limit: usize,
     ) -> Result<Part<Head, MemoryId>, Error> {
-        let window = integer(LOOKED_AT_MAX as u64 - 1);
+        let window = integer(WINDOW as u64 - 1);
         let until = self.row(sql::LIST_KIND_UNTIL, binds!(space.as_str(), after, window)).await?;
         let until: Option<MemoryId> = until.map(|row| Cells::of(&row, "head").name()).transpose()?;
         let binds = binds!(
@@ -60,6 +63,19 @@ impl SqliteLedger {
         let mut found = self.heads_by(sql::LIST_KIND, binds).await?;
         let next = cut(&mut found, limit).or(until);
         Ok(Part { found, next })
+    }
+
+    /// How far a list of commands looks, beyond `after`; `None`: to the end.
+    async fn looks_until(
+        &self,
+        statement: &'static str,
+        partition: PartitionId,
+        after: i64,
+    ) -> Result<Option<u64>, Error> {
+        let window = integer(WINDOW as u64 - 1);
+        let binds = binds!(partition.epoch, partition.partition, after, window);
+        let row = self.row(statement, binds).await?;
+        row.map(|row| Cells::of(&row, "saga").number()).transpose()
     }
 }
 
@@ -112,12 +128,15 @@ impl Questions for SqliteLedger {
         let states = if states.is_empty() { STATES.as_slice() } else { states };
         let states = list(states.iter().map(|state| i64::from(*state as u8)));
         let after = after.map_or(if *newest_first { i64::MAX } else { -1 }, integer);
-        let unfinished = question.is_unfinished();
-        let (statement, looks_at) = match (unfinished, newest_first) {
-            (true, false) => (sql::UNFINISHED_RISING, limit + 1),
-            (true, true) => (sql::UNFINISHED_FALLING, limit + 1),
-            (false, false) => (sql::COMMANDS_RISING, LOOKED_AT_MAX),
-            (false, true) => (sql::COMMANDS_FALLING, LOOKED_AT_MAX),
+        let (statement, until) = match (question.is_unfinished(), newest_first) {
+            (true, false) => (sql::UNFINISHED_RISING, None),
+            (true, true) => (sql::UNFINISHED_FALLING, None),
+            (false, false) => (sql::COMMANDS_RISING, Some(sql::COMMANDS_RISING_UNTIL)),
+            (false, true) => (sql::COMMANDS_FALLING, Some(sql::COMMANDS_FALLING_UNTIL)),
+        };
+        let until = match until {
+            Some(until) => self.looks_until(until, *partition, after).await?,
+            None => None,
         };
         let binds = binds!(
             partition.epoch,
@@ -125,24 +144,15 @@ impl Questions for SqliteLedger {
             space.as_str(),
             states,
             after,
-            integer(looks_at as u64),
+            integer(limit as u64 + 1),
+            until.map(integer),
         );
         let rows = self.rows(statement, binds).await?;
-        let (mut wanted, mut next) = (Vec::new(), None);
-        let mut last = None;
-        for row in &rows {
-            let mut cells = Cells::of(row, "saga");
-            let offset = cells.number()?;
-            if unfinished || cells.get()? {
-                if wanted.len() == limit {
-                    next = wanted.last().copied();
-                    break;
-                }
-                wanted.push(offset);
-            }
-            last = Some(offset);
-        }
-        next = next.or(last.filter(|_| !unfinished && rows.len() == looks_at));
+        let offsets = rows.iter().map(|row| Cells::of(row, "saga").number());
+        let mut wanted = offsets.collect::<Result<Vec<u64>, Error>>()?;
+        let more = wanted.len() > limit;
+        wanted.truncate(limit);
+        let next = wanted.last().copied().filter(|_| more).or(until);
         let mut reader = self.reader().await?;
         let mut found = self.session(&mut reader).sagas(*partition, &wanted).await?;
         found.sort_by_key(|saga| saga.offset);
