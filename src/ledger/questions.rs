@@ -95,7 +95,7 @@ pub struct Counts {
 /// A memory as it stood for a while.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
-    /// Its head as it was; of one that is no more, without its last access.
+    /// Its head as it was, without its last access.
     pub head: Head,
     /// The command that wrote its image; `None` of a tombstone.
     pub written_by: Option<Position>,
