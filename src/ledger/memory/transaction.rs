@@ -83,9 +83,11 @@ impl MemoryTransaction {
         writes
     }
 
-    fn store(&mut self, mut row: SagaRow) -> Result<(), Error> {
+    /// `decided`: its plan is new, and its images are yet to be written. That happens once: what a sweep
+    /// dropped by mistake must not come back from a plan that happens to be in memory here.
+    fn store(&mut self, mut row: SagaRow, decided: bool) -> Result<(), Error> {
         let position = self.partition.at(row.offset);
-        let writes = match (&row.plan, &row.header) {
+        let writes = match (row.plan.as_ref().filter(|_| decided), &row.header) {
             (None, _) => {
                 self.get(|tables| &tables.sagas, &position).map_or_else(Vec::new, |saga| saga.writes)
             }
@@ -258,7 +260,7 @@ impl Transaction for MemoryTransaction {
                 }
                 self.overlay.claims.insert((position.epoch, claim), position);
             }
-            self.store(row.clone())?;
+            self.store(row.clone(), true)?;
         }
         Ok(())
     }
@@ -274,7 +276,7 @@ impl Transaction for MemoryTransaction {
             row.ending = step.ending.clone().or(row.ending);
             row.finish = row.finish.max(step.finish);
             row.finished_at = step.finished_at.or(row.finished_at);
-            self.store(row)?;
+            self.store(row, step.plan.is_some())?;
             moved.push(step.offset);
         }
         moved.sort_unstable();
