@@ -184,6 +184,8 @@ bugs! {
     LeakyPool = "leaky-pool",
     /// Heads are read before earlier sagas on the same keys are asked for.
     HeadsBeforeQuestion = "heads-before-question",
+    /// The sweep drops images that an unfinished saga still needs.
+    SweepIgnoresUnfinished = "sweep-ignores-unfinished",
     /// A resumed saga leaves out a step.
     SkipStepOnResume = "skip-step-on-resume",
 }

@@ -12,6 +12,7 @@ use std::future::Future;
 
 mod http {
     mod events;
+    mod reads;
     mod recall;
 
     use super::Future;

@@ -20,7 +20,9 @@ use super::{
 use crate::{
     ledger::{
         EpochRow, HeadWrite, ImagePointer, Ledger, MemoryWrite, Plan, RelationHeadWrite, RelationState,
-        RelationWrite, SagaRow, memory::MemoryLedger,
+        RelationWrite, SagaRow,
+        memory::MemoryLedger,
+        sqlite::{self, SqliteLedger},
     },
     model::{
         Answer, Digest, Header, Memory, MemoryId, Name, PartitionId, Phase, Relation, RelationKey, Space,
@@ -29,24 +31,25 @@ use crate::{
         memory::{Properties, tombstone_hash},
         space::Judgement,
     },
+    random::Random,
 };
 
 const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 0 };
 
-fn space(name: &str) -> Space {
+pub(crate) fn space(name: &str) -> Space {
     Space::new(name).expect("a space")
 }
 
-fn id(name: &str) -> MemoryId {
+pub(crate) fn id(name: &str) -> MemoryId {
     MemoryId::new(name).expect("an id")
 }
 
-fn version(epoch: u32, offset: u64, phase: Phase) -> Version {
+pub(crate) fn version(epoch: u32, offset: u64, phase: Phase) -> Version {
     PartitionId { epoch, partition: 0 }.at(offset).version(phase)
 }
 
 /// `source TYPE target`, or `source TYPE target discriminator`.
-fn key(text: &str) -> RelationKey {
+pub(crate) fn key(text: &str) -> RelationKey {
     let parts: Vec<&str> = text.split(' ').collect();
     RelationKey {
         space: space("s"),
@@ -57,7 +60,7 @@ fn key(text: &str) -> RelationKey {
     }
 }
 
-fn memory() -> Memory {
+pub(crate) fn memory() -> Memory {
     Memory {
         kind: Name::new("Episode").expect("a name"),
         content: "tea".to_owned(),
@@ -72,7 +75,7 @@ fn memory() -> Memory {
     }
 }
 
-fn relation(from: i64, until: Option<i64>) -> Relation {
+pub(crate) fn relation(from: i64, until: Option<i64>) -> Relation {
     Relation {
         weight: 1.0,
         properties: Properties::new(),
@@ -82,7 +85,7 @@ fn relation(from: i64, until: Option<i64>) -> Relation {
     }
 }
 
-fn node(name: &str, offset: u64) -> Write {
+pub(crate) fn node(name: &str, offset: u64) -> Write {
     let memory = memory();
     let target = Target::Memory {
         space: space("s"),
@@ -93,12 +96,12 @@ fn node(name: &str, offset: u64) -> Write {
     Write { version: version(1, offset, Phase::Forward), target }
 }
 
-fn dead_node(name: &str, offset: u64) -> Write {
+pub(crate) fn dead_node(name: &str, offset: u64) -> Write {
     let target = Target::Memory { space: space("s"), id: id(name), hash: tombstone_hash(), after: None };
     Write { version: version(1, offset, Phase::Forward), target }
 }
 
-fn edge(relation: RelationKey, after: Option<Relation>, offset: u64) -> Write {
+pub(crate) fn edge(relation: RelationKey, after: Option<Relation>, offset: u64) -> Write {
     Write { version: version(1, offset, Phase::Forward), target: Target::Relation { relation, after } }
 }
 
@@ -123,9 +126,8 @@ async fn memory_graph() -> MemoryGraph {
     graph
 }
 
-/// The heads of a ledger in which one saga, at offset 7, wrote the world.
-async fn heads() -> Heads {
-    let ledger = MemoryLedger::new("l");
+/// The heads of `ledger`, which is empty, once one saga at offset 7 has written all this.
+pub(crate) async fn heads_of(ledger: Arc<dyn Ledger>, writes: Vec<Write>) -> Heads {
     let epoch = EpochRow {
         epoch: 1,
         identity: "log".to_owned(),
@@ -137,7 +139,7 @@ async fn heads() -> Heads {
     let mut transaction = ledger.transaction(&lease).await.expect("a transaction");
     let mut plan = Plan::default();
     let (mut heads, mut relations) = (Vec::new(), Vec::new());
-    for write in world() {
+    for write in writes {
         let (version, finish, at) = (write.version, 1, Timestamp::from_micros(1));
         match write.target {
             Target::Memory { space, id, hash, after } => {
@@ -156,7 +158,24 @@ async fn heads() -> Heads {
     transaction.write_heads(&heads).await.expect("heads");
     transaction.write_relations(&relations).await.expect("relations");
     transaction.commit().await.expect("committed");
-    Heads::new(Arc::new(ledger))
+    Heads::new(ledger)
+}
+
+async fn heads() -> Heads {
+    heads_of(Arc::new(MemoryLedger::new("l")), world()).await
+}
+
+/// An empty ledger in a file, and what keeps the file.
+pub(crate) async fn sqlite_ledger() -> (tempfile::TempDir, Arc<dyn Ledger>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (options, random) = (sqlite::Options::default(), Random::from_seed(7, 1));
+    let ledger = SqliteLedger::open(folder.path().join("ledger.db"), &options, &random).await;
+    (folder, Arc::new(ledger.expect("a ledger")))
+}
+
+async fn sqlite_heads() -> (tempfile::TempDir, Heads) {
+    let (folder, ledger) = sqlite_ledger().await;
+    (folder, heads_of(ledger, world()).await)
 }
 
 fn header() -> Header {
@@ -338,7 +357,8 @@ macro_rules! backend {
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    super::$promise(&$make).await;
+                    let (_held, store) = $make;
+                    super::$promise(&store).await;
                 }
             )*
         }
@@ -367,10 +387,11 @@ macro_rules! writes {
 }
 
 reads! {
-    memory_reads => super::memory_graph().await;
-    heads_reads => super::heads().await;
+    memory_reads => ((), super::memory_graph().await);
+    heads_reads => ((), super::heads().await);
+    sqlite_heads_reads => super::sqlite_heads().await;
 }
 
 writes! {
-    memory_writes => crate::graph::memory::MemoryGraph::new();
+    memory_writes => ((), crate::graph::memory::MemoryGraph::new());
 }

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::{Direction, Walk},
-    model::{Space, Timestamp},
+    ledger::questions::Selection,
+    model::{Name, Space, Timestamp},
     reader::Demand,
 };
 
 use super::{
-    Problem, Shared, State, parameters,
+    Problem, Shared, State, history, parameters,
     problem::Reason,
     views::{MemoryView, NeighborView, Read, RelationView},
 };
@@ -40,12 +41,13 @@ pub(super) enum Consistency {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ShowQuery {
     vectors: bool,
+    as_of: Option<Timestamp>,
     consistency: Consistency,
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
-    memory: MemoryView,
+pub(super) struct Shown {
+    pub(super) memory: MemoryView,
 }
 
 /// `GET /v1/memories/{space}/{id}`.
@@ -59,6 +61,10 @@ pub(super) async fn show(
     let query = parameters::query(query)?;
     let demand = parameters::demand(&headers, &shared.options)?;
     let _permit = shared.permit(demand)?;
+    if let Some(at) = query.as_of {
+        let answer = shared.ports.reader.as_of(&space, &id, at, demand).await?;
+        return history::shown(answer, query.vectors);
+    }
     let answer = shared.ports.reader.get(&space, &id, demand).await?;
     let provenance = answer.provenance;
     let view = answer.value.as_ref().and_then(|head| MemoryView::of(head, query.vectors));
@@ -76,6 +82,9 @@ pub(super) async fn show(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ListQuery {
+    kind: Option<Name>,
+    session: Option<String>,
+    count: bool,
     limit: Option<usize>,
     cursor: Option<String>,
     consistency: Consistency,
@@ -85,6 +94,9 @@ pub(super) struct ListQuery {
 struct Listed {
     memories: Vec<MemoryView>,
     next_cursor: Option<String>,
+    /// How many there are, cursor or not; where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 /// `GET /v1/memories/{space}`.
@@ -100,10 +112,13 @@ pub(super) async fn list(
     let limit = shared.limit(query.limit)?;
     let demand = parameters::demand(&headers, &shared.options)?;
     let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.list(&space, after.as_ref(), limit, demand).await?;
+    let of = Selection { kind: query.kind, session: query.session };
+    let answer = shared.ports.reader.list(&space, &of, after.as_ref(), limit, demand).await?;
+    let count = if query.count { Some(shared.ports.reader.count(&space, &of).await?) } else { None };
     let value = Listed {
         memories: answer.value.memories.iter().filter_map(|head| MemoryView::of(head, false)).collect(),
         next_cursor: answer.value.next.as_ref().map(parameters::cursor_of),
+        count,
     };
     Ok(Json(Read { value, provenance: answer.provenance }).into_response())
 }

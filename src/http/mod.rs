@@ -14,7 +14,10 @@
 mod body;
 mod commands;
 mod events;
+mod filter;
+mod find;
 mod forms;
+mod history;
 pub mod ingest;
 mod memories;
 mod parameters;
@@ -24,6 +27,7 @@ mod routes;
 mod schemas;
 mod search;
 mod spaces;
+mod stats;
 mod status;
 mod views;
 mod walks;

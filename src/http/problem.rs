@@ -43,6 +43,8 @@ pub(super) enum Reason {
     UnknownPosition,
     /// A position whose row was swept.
     Swept,
+    /// What a memory was, and is not kept.
+    HistoryNotKept,
     /// A schema that is not there.
     NoSchema,
     /// The log may or may not have taken the command.
@@ -80,7 +82,7 @@ impl Reason {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute | Self::UnknownPosition | Self::NoSchema => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Swept => StatusCode::GONE,
+            Self::Swept | Self::HistoryNotKept => StatusCode::GONE,
             Self::LogRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::AppendUnknown
             | Self::LogUnavailable
@@ -108,6 +110,7 @@ impl Reason {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnknownPosition => "unknown_position",
             Self::Swept => "swept",
+            Self::HistoryNotKept => "history_not_kept",
             Self::NoSchema => "no_schema",
             Self::AppendUnknown => "append_unknown",
             Self::LogUnavailable => "log_unavailable",
@@ -350,6 +353,7 @@ mod tests {
             Reason::MethodNotAllowed,
             Reason::UnknownPosition,
             Reason::Swept,
+            Reason::HistoryNotKept,
             Reason::NoSchema,
             Reason::AppendUnknown,
             Reason::LogUnavailable,

@@ -8,15 +8,15 @@ use axum::{
 };
 
 use super::{
-    Shared, commands, events, memories,
+    Shared, commands, events, find, history, memories,
     problem::{Problem, Reason},
-    relations, schemas, search, spaces, status, walks, writes,
+    relations, schemas, search, spaces, stats, status, walks, writes,
 };
 
 /// The whole surface.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/v1/commands", post(commands::submit))
+        .route("/v1/commands", post(commands::submit).get(find::find))
         .route("/v1/commands/{position}", get(commands::show))
         .route("/v1/memories/{space}", get(memories::list))
         .route(
@@ -30,6 +30,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/memories/{space}/{id}/neighbors", get(memories::neighbors))
         .route("/v1/memories/{space}/{id}/lineage", get(walks::lineage))
         .route("/v1/memories/{space}/{id}/contradictions", get(walks::contradictions))
+        .route("/v1/memories/{space}/{id}/history", get(history::list))
         .route("/v1/paths/{space}", get(walks::paths))
         .route(
             "/v1/relations/{space}/{source}/{type}/{target}",
@@ -39,6 +40,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/search/batch", post(search::batch))
         .route("/v1/spaces/{space}", put(writes::create_space).get(spaces::show))
         .route("/v1/events", get(events::follow))
+        .route("/v1/spaces/{space}/stats", get(stats::show))
         .route("/v1/guarantees", get(status::guarantees))
         .route("/v1/status", get(status::status))
         .route("/schemas/{name}", get(schemas::show))

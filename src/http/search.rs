@@ -1,6 +1,6 @@
 //! `POST /v1/search`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -10,16 +10,16 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     model::{Code, FieldError, Space, Sparse, memory::f32s_from_bytes},
     reader::Question,
-    vector::{Condition, Filter},
 };
 
 use super::{
-    Problem, Shared, State, body, parameters,
+    Problem, Shared, State, body,
+    filter::FilterParts,
+    parameters,
     views::{HitView, Read},
 };
 
@@ -62,48 +62,6 @@ struct SparseParts {
 #[serde(rename_all = "snake_case")]
 enum Include {
     Vectors,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FilterParts {
-    kind: OneOrMany,
-    session: OneOrMany,
-    properties: BTreeMap<String, Value>,
-    any: Option<Value>,
-    not: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Default for OneOrMany {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-impl From<OneOrMany> for Vec<String> {
-    fn from(words: OneOrMany) -> Self {
-        match words {
-            OneOrMany::One(word) => vec![word],
-            OneOrMany::Many(words) => words,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[derive(Default)]
-struct Range {
-    gte: Option<f64>,
-    gt: Option<f64>,
-    lte: Option<f64>,
-    lt: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -214,45 +172,4 @@ impl SparseParts {
         }
         Ok(Sparse { indices: self.indices.into(), values: self.values.into(), derived: false })
     }
-}
-
-impl FilterParts {
-    fn checked(self) -> Result<Filter, Problem> {
-        for (name, value) in [("any", &self.any), ("not", &self.not)] {
-            if value.is_some() {
-                let detail = format!("`{name}` in a filter is not available yet");
-                return Err(refused(Code::NotYetAvailable, &format!("/filter/{name}"), &detail));
-            }
-        }
-        let properties = self.properties.into_iter().map(|(name, value)| {
-            let condition = condition(&name, value)?;
-            Ok((name, condition))
-        });
-        Ok(Filter {
-            kinds: self.kind.into(),
-            sessions: self.session.into(),
-            properties: properties.collect::<Result<_, Problem>>()?,
-        })
-    }
-}
-
-fn condition(name: &str, value: Value) -> Result<Condition, Problem> {
-    let pointer = format!("/filter/properties/{name}");
-    match value {
-        Value::Array(values) if values.iter().all(is_scalar) => Ok(Condition::AnyOf(values)),
-        Value::Object(_) => {
-            let range: Range = serde_json::from_value(value)
-                .map_err(|error| refused(Code::InvalidField, &pointer, &error))?;
-            Ok(Condition::Range { gte: range.gte, gt: range.gt, lte: range.lte, lt: range.lt })
-        }
-        scalar if is_scalar(&scalar) => Ok(Condition::AnyOf(vec![scalar])),
-        _ => {
-            let detail = "a condition is a value, a list of values, or a range {gte, gt, lte, lt}";
-            Err(refused(Code::InvalidField, &pointer, &detail))
-        }
-    }
-}
-
-fn is_scalar(value: &Value) -> bool {
-    value.is_string() || value.is_boolean() || value.is_number()
 }

@@ -29,6 +29,7 @@ pub mod keys;
 pub mod memory;
 pub mod outcome;
 mod planted;
+pub mod questions;
 mod sql;
 pub mod sqlite;
 pub mod start;
@@ -47,6 +48,7 @@ use crate::model::{
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
+pub use questions::{Questions, RelationsOf, Swept};
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -320,15 +322,6 @@ pub struct Transition {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Which relations a question is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RelationsOf {
-    /// Live ones with this memory as an end.
-    Memory(Space, MemoryId),
-    /// Live ones whose source is a live memory of the session so named.
-    Session(Space, String),
-}
-
 /// One write transaction on one partition, its row locked and its lease checked.
 ///
 /// Every method is one bulk statement (or a few), never a statement per command. Dropping it rolls
@@ -402,9 +395,9 @@ pub trait Transaction: Send {
 /// The durable state, as one shared thing.
 ///
 /// Implementations MUST make a committed transaction durable before `commit` answers, and MUST
-/// isolate write transactions of one partition from each other as if they ran one by one.
+/// isolate write transactions of one partition as if they ran one by one.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Questions + Send + Sync {
     /// The newest epoch, if there is any.
     async fn epoch(&self) -> Result<Option<EpochRow>, Error>;
 
@@ -493,8 +486,8 @@ pub trait Ledger: Send + Sync {
         limit: usize,
     ) -> Result<Option<(u64, Vec<Head>)>, Error>;
 
-    /// Drops images to which neither a head nor an unfinished saga points, at most `limit`; how many.
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error>;
+    /// Drops images to which no head, kept or present, and no unfinished saga points, at most `limit`.
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error>;
 
     /// This ledger's own name, new for each ledger ever made: a checkpoint of another one is foreign.
     async fn identity(&self) -> Result<String, Error>;

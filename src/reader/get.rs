@@ -1,7 +1,10 @@
 //! Reads by id, and lists: heads and their images.
 
 use crate::{
-    ledger::Head,
+    ledger::{
+        Head,
+        questions::{Part, Selection},
+    },
     model::{Declaration, MemoryId, Space},
 };
 
@@ -12,7 +15,7 @@ use super::{Answer, Demand, Error, Provenance, Reader, Scope};
 pub struct Page {
     /// Live memories in id order.
     pub memories: Vec<Head>,
-    /// Where the next part begins; `None`: this was the last.
+    /// After what the next part begins; `None`: this was the last.
     pub next: Option<MemoryId>,
 }
 
@@ -37,26 +40,23 @@ impl Reader {
         Ok(Answer { value: head, provenance })
     }
 
-    /// Live memories of a space in id order, after `after`, at most `limit`.
+    /// Live memories of a space in id order, after `after`, at most `limit`. Of one kind a part may hold
+    /// fewer, or none, and still have a next one.
     ///
     /// # Errors
     /// [`Error`] when the ledger does not answer or the demand is not met in time.
     pub async fn list(
         &self,
         space: &Space,
+        of: &Selection,
         after: Option<&MemoryId>,
         limit: usize,
         demand: Demand,
     ) -> Result<Answer<Page>, Error> {
-        self.meet(demand, Scope::Space(space)).await?;
-        let pending = self.pending(Scope::Space(space)).await?.count;
+        let provenance = self.of_space(space, demand).await?;
         let limit = limit.clamp(1, self.options.limit_max);
-        // One more than asked for tells whether there is a next part.
-        let mut memories = self.ports.ledger.list(space, after, limit + 1).await?;
-        let more = memories.len() > limit;
-        memories.truncate(limit);
-        let next = memories.last().filter(|_| more).map(|head| head.id.clone());
-        Ok(Answer { value: Page { memories, next }, provenance: Provenance::current(None, pending) })
+        let Part { found, next } = self.ports.ledger.list_of(space, of, after, limit).await?;
+        Ok(Answer { value: Page { memories: found, next }, provenance })
     }
 
     /// The declaration of a space; `None`: no command ever named it.

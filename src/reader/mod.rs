@@ -12,12 +12,17 @@ mod commands;
 mod consistency;
 mod cursor;
 mod feed;
+mod find;
 mod fusion;
 mod get;
 mod graph_reads;
+mod history;
 mod lineage;
 mod paths;
 mod search;
+mod stats;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -36,8 +41,10 @@ pub use commands::CommandState;
 pub use consistency::{Demand, Scope};
 pub use cursor::{Cursor, InvalidCursor};
 pub use feed::{Feed, Follow, FollowError};
+pub use find::{Commands, CommandsWanted};
 pub use get::Page;
 pub use graph_reads::Neighbor;
+pub use history::{Entry, History, Then};
 pub use lineage::LineageSide;
 pub use paths::{Paths, PathsQuestion};
 pub use search::{Hit, Question};

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     graph,
     invariant::Invariant,
-    ledger::{Head, Ledger, RelationHead, SagaRow},
+    ledger::{Head, Ledger, RelationHead, SagaRow, questions::Past},
     log::{Record, envelope::Routing},
     model::{
         Memory, MemoryId, PartitionId, Position, Relation, RelationKey, Space, State, Version,
@@ -23,6 +23,7 @@ use crate::{
 use super::{
     Violation,
     fold::{Fold, Register, Witness},
+    history,
     monitor::Monitor,
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Rest {
     pub(super) heads: Vec<Head>,
     /// Relation heads.
     pub(super) relations: Vec<RelationHead>,
+    /// Of each memory, its head and the heads that were, newest first.
+    pub(super) histories: Vec<Vec<Past>>,
     /// Points.
     pub(super) points: Vec<Stored>,
     /// Registers of the projected graph, where there is one.
@@ -92,6 +95,7 @@ pub(super) fn check(rest: &Rest, monitor: &Monitor, routing: &dyn Fn(u32) -> Rou
     checker.outcomes(rest, monitor);
     checker.heads(&rest.heads);
     checker.relations(&rest.relations, &rest.heads);
+    checker.found.extend(history::check(&fold, &rest.histories));
     checker.points(&rest.points);
     if let Some(registers) = &rest.registers {
         checker.graph(registers);

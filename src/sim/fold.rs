@@ -59,6 +59,8 @@ pub(super) struct SpaceFold {
     pub(super) relations: BTreeMap<RelationKey, Register<Relation>>,
     /// Its points in the vector store.
     pub(super) points: BTreeMap<MemoryId, Register<Arc<Memory>>>,
+    /// What each memory was at each version that it ever stood at; `None`: a tombstone.
+    pub(super) passed: BTreeMap<MemoryId, BTreeMap<Version, Option<Arc<Memory>>>>,
     /// Memories that were there for a while and may have been counted against a quota.
     passing: u64,
 }
@@ -270,6 +272,7 @@ impl SpaceFold {
                 let point = after.clone().filter(|memory| memory.needs_vector_store());
                 self.points.insert(id.clone(), Register::at(point, version));
             }
+            self.passed.entry(id.clone()).or_default().insert(version, after.clone());
             self.memories.insert(id, Register::at(after, version));
         }
         for (key, after) in changes.relations {
@@ -288,6 +291,7 @@ impl SpaceFold {
                 let point = stood.clone().filter(|memory| memory.needs_vector_store());
                 self.points.insert(id.clone(), Register::at(point, version));
             }
+            self.passed.entry(id.clone()).or_default().insert(version, stood.clone());
             restore(&mut self.memories, id, stood, version);
         }
         for (key, _) in changes.relations {

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept,
+        Transaction,
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
 };
@@ -78,7 +79,7 @@ impl SimulatedLedger {
     }
 
     /// A call that changes nothing.
-    async fn read<T, F, R>(&self, work: F) -> Result<T, Error>
+    pub(super) async fn read<T, F, R>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Fn(Arc<dyn Ledger>) -> R + Send + Sync + 'static,
@@ -259,7 +260,7 @@ impl Ledger for SimulatedLedger {
         self.read(move |ledger| async move { ledger.heads_since(partition, after, limit).await }).await
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         self.read(move |ledger| async move { ledger.sweep_images(limit).await }).await
     }
 

@@ -24,12 +24,14 @@ mod cluster;
 mod commit;
 mod faults;
 mod fold;
+mod history;
 mod ledger;
 mod log;
 pub mod matrix;
 pub mod meaning;
 mod monitor;
 mod network;
+mod questions;
 mod run;
 mod shape;
 mod stores;
@@ -174,8 +176,14 @@ mod tests {
     #[test]
     fn the_plainest_bugs_are_caught_at_once() {
         use crate::fault::Bug;
-        let planted = [Bug::NoFence, Bug::NoDedupe, Bug::NoKeyOrder, Bug::AckBeforeDurable]
-            .map(|bug| bugs::Prey { bugs: vec![bug], tells: "" });
+        let planted = [
+            Bug::NoFence,
+            Bug::NoDedupe,
+            Bug::NoKeyOrder,
+            Bug::AckBeforeDurable,
+            Bug::SweepIgnoresUnfinished,
+        ]
+        .map(|bug| bugs::Prey { bugs: vec![bug], tells: "" });
         for report in bugs::hunt_all(planted.to_vec(), 200, &Options::default(), || ()) {
             assert!(report.seeds.is_some(), "{}", report.render());
         }

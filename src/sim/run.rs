@@ -29,6 +29,7 @@ use super::{
     clock::SimulatedClock,
     cluster::{Cluster, Servers},
     faults::{Fault, Faults},
+    history,
     log::SharedLog,
     monitor::Monitor,
     network::{Network, Outage},
@@ -299,6 +300,11 @@ async fn judge(
                 Some(graph) => Some(check::read_registers(&**graph).await),
                 None => None,
             };
+            let histories = history::read(&*servers.ledger, &heads).await;
+            let histories = histories.unwrap_or_else(|violation| {
+                violations.push(violation);
+                Vec::new()
+            });
             let letters = servers.log.logs().into_iter().flat_map(|log| log.letters());
             let mut rest = Rest {
                 records,
@@ -307,6 +313,7 @@ async fn judge(
                 watermarks,
                 heads,
                 relations,
+                histories,
                 points: check::read_points(&*reads.vectors).await,
                 registers,
                 letters: letters.map(|letter| letter.record.position).collect(),

@@ -48,6 +48,9 @@ pub(super) struct Shape {
     pub(super) script: Option<Script>,
 }
 
+/// Often, so that images are reclaimed between any two steps of a saga.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
 impl Shape {
     /// Draws a shape; `shares` is how often each type of command is drawn, before the seed's own taste.
     pub(super) fn draw(random: &Random, shares: &[u64]) -> Self {
@@ -62,6 +65,7 @@ impl Shape {
             backoff_min: Duration::from_millis(1 + random.below(30)),
             backoff_max: Duration::from_millis(100 + random.below(3_000)),
             checkpoint_interval: Duration::from_millis(200 + random.below(3_000)),
+            sweep_interval: SWEEP_INTERVAL,
             ..worker::Options::default()
         };
         let mut shape = Self {
@@ -114,6 +118,7 @@ impl Shape {
             weights: Vec::new(),
             options: worker::Options {
                 backoff_max: Duration::from_millis(500),
+                sweep_interval: SWEEP_INTERVAL,
                 ..worker::Options::default()
             },
             script: Some(script),

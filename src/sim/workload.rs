@@ -401,6 +401,7 @@ impl Producer {
         }
         if self.random.chance(0.3) {
             set("dimension", 2.into());
+            set("history", true.into());
         }
         if self.random.chance(0.2) {
             set("quota", (2 + self.random.below(6)).into());

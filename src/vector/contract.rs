@@ -4,11 +4,16 @@
 
 #![cfg(test)]
 
+mod filters;
+
 use std::{f32::consts::FRAC_1_SQRT_2, sync::Arc};
 
 use serde_json::json;
 
-use super::{Checkpoint, Condition, Filter, Hit, Layout, Point, Project, Query, Read, Search, Stored, Write};
+use self::filters::{
+    filters_keep_what_fulfils_every_condition, random_filters_find_what_an_exact_search_finds,
+};
+use super::{Checkpoint, Filter, Hit, Layout, Point, Project, Query, Read, Search, Stored, Write};
 use crate::model::{
     Answer, Memory, MemoryId, Name, PartitionId, Phase, Space, Sparse, Timestamp, Version,
     memory::{Properties, tombstone_hash},
@@ -299,62 +304,6 @@ async fn no_space_sees_another_ones_points(store: &dyn Store) {
     assert_eq!(found(store, &there).await, ["m"]);
 }
 
-async fn filters_keep_what_fulfils_every_condition(store: &dyn Store) {
-    let described = |name: &str, offset, kind: &str, session: Option<&str>, properties| {
-        let mut memory = memory(Some(&[1.0, offset as f32]), Some(sparse(&[(7, 1.0)])));
-        memory.kind = Name::new(kind).expect("a name");
-        memory.session = session.map(str::to_owned);
-        memory.properties = serde_json::from_value(properties).expect("an object");
-        put(name, offset, memory)
-    };
-    let tags = json!({"topic": "tea", "turn": 3, "tags": ["hot", "green"], "box": {"a": 1}});
-    all_applied(
-        store,
-        &[
-            described("a", 1, "Episode", Some("s-1"), tags),
-            described("b", 2, "Entity", Some("s-2"), json!({"topic": "rum", "turn": 8.5, "warm": true})),
-            described("c", 3, "Episode", None, json!({"turn": 9_007_199_254_740_993_i64})),
-        ],
-    )
-    .await;
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let by = |name: &str, condition: Condition| Filter {
-        properties: [(name.to_owned(), condition)].into(),
-        ..Filter::default()
-    };
-    let any = |values: &[serde_json::Value]| Condition::AnyOf(values.to_vec());
-    let between = |gte, lt| Condition::Range { gte: Some(gte), gt: None, lte: None, lt: Some(lt) };
-    let cases: Vec<(Filter, &[&str])> = vec![
-        (Filter::default(), &["a", "b", "c"]),
-        (Filter { kinds: texts(&["Episode"]), ..Filter::default() }, &["a", "c"]),
-        (Filter { sessions: texts(&["s-2", "s-9"]), ..Filter::default() }, &["b"]),
-        (Filter { kinds: texts(&["Entity"]), ..by("topic", any(&[json!("tea")])) }, &[]),
-        (by("topic", any(&[json!("tea"), json!("rum")])), &["a", "b"]),
-        (by("tags", any(&[json!("green"), json!("x")])), &["a"]),
-        (by("turn", any(&[json!(3.0)])), &["a"]),
-        (by("turn", any(&[json!(8.5), json!(3)])), &["a", "b"]),
-        (by("turn", any(&[json!(9_007_199_254_740_993_i64)])), &["c"]),
-        (by("turn", any(&[json!(9_007_199_254_740_994_i64)])), &[]),
-        (by("turn", between(3.0, 8.5)), &["a"]),
-        (by("turn", Condition::Range { gte: None, gt: Some(3.0), lte: Some(8.5), lt: None }), &["b"]),
-        (by("topic", between(0.0, 9.0)), &[]),
-        (by("warm", any(&[json!(true)])), &["b"]),
-        (by("warm", any(&[json!("true")])), &[]),
-        (by("topic", any(&[json!(null)])), &[]),
-        (by("topic", any(&[])), &["a", "b", "c"]),
-        (by("absent", any(&[json!(1)])), &[]),
-        (by("not a name[]", any(&[json!(1)])), &[]),
-        (by("box", any(&[json!(1)])), &[]),
-    ];
-    for (filter, expected) in cases {
-        for search in [near_dense(&[1.0, 1.0]), near_sparse(&[(7, 1.0)])] {
-            let mut hits = found(store, &Search { filter: filter.clone(), ..search }).await;
-            hits.sort();
-            assert_eq!(hits, expected, "{filter:?}");
-        }
-    }
-}
-
 async fn an_item_that_can_never_be_held_is_refused_alone(store: &dyn Store) {
     let bad_sparse =
         Sparse { indices: Arc::from([2_u32, 1]), values: Arc::from([1.0_f32, 1.0]), derived: false };
@@ -520,6 +469,7 @@ macro_rules! backends {
                 sparse_scores_are_inner_products,
                 no_space_sees_another_ones_points,
                 filters_keep_what_fulfils_every_condition,
+                random_filters_find_what_an_exact_search_finds,
                 an_item_that_can_never_be_held_is_refused_alone,
                 a_scan_shows_every_point_once_with_its_content,
                 markers_tell_version_and_hash_of_live_and_dead,

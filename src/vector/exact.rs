@@ -57,6 +57,8 @@ impl Filter {
         any(&self.kinds, Some(&payload.kind))
             && any(&self.sessions, payload.session.as_deref())
             && self.properties.iter().all(|(name, condition)| condition.holds(payload.properties.get(name)))
+            && (self.any.is_empty() || self.any.iter().any(|filter| filter.matches(payload)))
+            && self.not.as_ref().is_none_or(|filter| !filter.matches(payload))
     }
 }
 

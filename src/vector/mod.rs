@@ -182,7 +182,8 @@ pub enum Query {
     Sparse(Sparse),
 }
 
-/// Conditions on the payload that all must hold; an empty list says nothing.
+/// Conditions on the payload that all must hold; an empty list says nothing, so that the empty filter
+/// lets everything pass.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Filter {
     /// Any of these kinds.
@@ -191,6 +192,10 @@ pub struct Filter {
     pub sessions: Vec<String>,
     /// Each of these properties.
     pub properties: BTreeMap<String, Condition>,
+    /// Any of these filters.
+    pub any: Vec<Filter>,
+    /// Not this filter: what lacks a property fulfils no condition on it, and so passes here.
+    pub not: Option<Box<Filter>>,
 }
 
 /// A condition on one property.

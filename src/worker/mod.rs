@@ -23,6 +23,7 @@ pub mod checks;
 mod intake;
 mod owner;
 mod relay;
+mod sweep;
 mod tenure;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -80,6 +81,8 @@ pub struct Options {
     pub backoff_max: Duration,
     /// How often the vector store is made durable, where acknowledging does not.
     pub checkpoint_interval: Duration,
+    /// Shortest time from one round of reclaiming images to the next. A round looks at all of them.
+    pub sweep_interval: Duration,
     /// What a record may be.
     pub limits: Limits,
 }
@@ -93,6 +96,7 @@ impl Default for Options {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(5),
+            sweep_interval: Duration::from_secs(60),
             limits: Limits::default(),
         }
     }
@@ -124,6 +128,7 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     let recovered = checkpoint::bring_up_to_date(&*ports.ledger, &*ports.vectors, &epoch).await?;
     tracing::info!(?recovered, "the vector store is up to date");
     let mut membership = ports.log.join().await?;
+    tasks.spawn(sweep::run(ports.ledger.clone(), ports.board.clone(), options.sweep_interval, tasks.clone()));
     let process = ports.random.next_u64().max(1);
     let mut owners: BTreeMap<u32, (CancellationToken, tokio::task::JoinHandle<()>)> = BTreeMap::new();
     let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;

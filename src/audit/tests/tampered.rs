@@ -6,10 +6,15 @@ use async_trait::async_trait;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Transaction,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept,
+        Transaction,
         memory::MemoryLedger,
+        questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
-    model::{Declaration, Key, MemoryId, PartitionId, Position, RelationKey, Space, conflict::ConflictKey},
+    model::{
+        Declaration, Key, MemoryId, PartitionId, Position, RelationKey, Space, Timestamp, Version,
+        conflict::ConflictKey,
+    },
 };
 
 type Change<T> = Box<dyn Fn(&mut T) + Send + Sync>;
@@ -151,10 +156,41 @@ impl Ledger for Tampered {
     ) -> Result<Option<(u64, Vec<Head>)>, Error> {
         self.inner.heads_since(partition, after, limit).await
     }
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         self.inner.sweep_images(limit).await
     }
     async fn identity(&self) -> Result<String, Error> {
         self.inner.identity().await
+    }
+}
+
+#[async_trait]
+impl Questions for Tampered {
+    async fn list_of(
+        &self,
+        space: &Space,
+        of: &Selection,
+        after: Option<&MemoryId>,
+        limit: usize,
+    ) -> Result<Part<Head, MemoryId>, Error> {
+        self.inner.list_of(space, of, after, limit).await
+    }
+    async fn count_of(&self, space: &Space, of: &Selection) -> Result<u64, Error> {
+        self.inner.count_of(space, of).await
+    }
+    async fn commands(&self, question: &CommandsQuestion) -> Result<Part<SagaRow, u64>, Error> {
+        self.inner.commands(question).await
+    }
+    async fn counts(&self, space: &Space) -> Result<Counts, Error> {
+        self.inner.counts(space).await
+    }
+    async fn history(&self, memory: Key, before: Option<Version>, limit: usize) -> Result<Vec<Past>, Error> {
+        self.inner.history(memory, before, limit).await
+    }
+    async fn as_of(&self, space: &Space, memory: Key, at: Timestamp) -> Result<AsOf, Error> {
+        self.inner.as_of(space, memory, at).await
+    }
+    async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error> {
+        self.inner.history_since(space).await
     }
 }

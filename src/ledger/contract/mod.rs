@@ -3,6 +3,7 @@
 //! [`suite!`] takes what makes an empty ledger, and a guard that keeps it alive, and names one test a
 //! promise. The promises stand in the modules below, by what they are about.
 
+pub(super) mod questions;
 pub(super) mod records;
 pub(super) mod sagas;
 pub(super) mod transactions;
@@ -43,6 +44,13 @@ macro_rules! suite {
             scans_go_over_everything_once,
             relations_are_fenced_and_found_by_what_they_hang_on,
             a_sweep_drops_what_nothing_points_at,
+        );
+        $crate::ledger::contract::suite!(@ $make, questions:
+            lists_and_counts_keep_to_kind_and_session,
+            counts_tell_what_lives_by_kind_and_by_type,
+            commands_are_found_by_state_in_log_order,
+            a_space_with_history_keeps_what_was_replaced,
+            history_that_was_switched_off_is_not_whole_any_more,
         );
     };
     (@ $make:expr, $module:ident: $($promise:ident,)*) => {

@@ -9,6 +9,7 @@
 //! state, so that it outlives the simulated process that uses it. It never fails by itself; faults
 //! are put around it from outside. It is also where the planted bugs of a ledger live.
 
+mod questions;
 mod tables;
 mod transaction;
 
@@ -23,7 +24,7 @@ use self::{
 };
 use super::{
     EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
-    Transaction,
+    Swept, Transaction,
 };
 use crate::{
     fault::{Bug, planted},
@@ -242,7 +243,7 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         Ok(self.shared.tables.lock().sweep_images(limit))
     }
 

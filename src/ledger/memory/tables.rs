@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     fault::{Bug, planted},
-    ledger::{EpochRow, Error, Head, PartitionRow, RelationHead, RelationsOf, SagaRow},
+    ledger::{EpochRow, Error, Head, PartitionRow, RelationHead, RelationsOf, SagaRow, Swept},
     model::{
         Declaration, Digest, Key, Memory, MemoryId, PartitionId, Position, Space, Timestamp, Version,
         memory::tombstone_hash,
@@ -28,7 +28,11 @@ pub(super) struct Tables {
     pub(super) images: BTreeMap<ImageName, Image>,
     pub(super) heads: BTreeMap<Key, HeadRow>,
     pub(super) relations: BTreeMap<Key, RelationHead>,
+    /// The heads that were, of spaces that keep their history.
+    pub(super) kept: BTreeMap<(Key, Version), KeptHead>,
     pub(super) declarations: BTreeMap<Space, Declaration>,
+    /// Since when a space's history is whole; `None`: no more, or not yet.
+    pub(super) history_since: BTreeMap<Space, Option<Timestamp>>,
     /// How many transactions have committed.
     commits: u64,
 }
@@ -65,6 +69,14 @@ pub(super) struct HeadRow {
     pub(super) accessed_at: Option<Timestamp>,
 }
 
+/// A head that was.
+#[derive(Debug, Clone)]
+pub(super) struct KeptHead {
+    pub(super) row: HeadRow,
+    /// When another took its place.
+    pub(super) until: Timestamp,
+}
+
 /// Every hundredth commit or so: rare enough that a run goes on, often enough that it matters.
 const LEAK_EVERY: u64 = 97;
 
@@ -89,7 +101,9 @@ impl Tables {
         self.images.extend(written.images);
         self.heads.extend(written.heads);
         self.relations.extend(written.relations);
+        self.kept.extend(written.kept);
         self.declarations.extend(written.declarations);
+        self.history_since.extend(written.history_since);
         if planted(Bug::TombstoneCollectedEarly) {
             self.heads.retain(|_, head| head.image.is_some());
         }
@@ -110,15 +124,17 @@ impl Tables {
         row.with(|name| self.images.get(name))
     }
 
-    pub(super) fn sweep_images(&mut self, limit: usize) -> u64 {
-        let pointed: BTreeSet<ImageName> = self.heads.values().filter_map(|head| head.image).collect();
-        let garbage = self
-            .images
-            .keys()
-            .filter(|name| !pointed.contains(*name) && !self.unfinished.contains(&name.position));
+    pub(super) fn sweep_images(&mut self, limit: usize) -> Swept {
+        let kept = self.kept.values().map(|kept| &kept.row);
+        let pointed: BTreeSet<ImageName> =
+            self.heads.values().chain(kept).filter_map(|head| head.image).collect();
+        let is_unfinished =
+            |position: &Position| self.unfinished.contains(position) && !planted(Bug::SweepIgnoresUnfinished);
+        let garbage =
+            self.images.keys().filter(|name| !pointed.contains(*name) && !is_unfinished(&name.position));
         let garbage: Vec<ImageName> = garbage.take(limit).copied().collect();
         garbage.iter().for_each(|name| drop(self.images.remove(name)));
-        garbage.len() as u64
+        Swept { dropped: garbage.len() as u64, round_over: garbage.len() < limit }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     MemoryLedger,
-    tables::{HeadRow, Image, ImageName, Saga, Tables, live},
+    tables::{HeadRow, Image, ImageName, KeptHead, Saga, Tables, live},
 };
 use crate::{
     fault::{Bug, planted},
@@ -83,9 +83,11 @@ impl MemoryTransaction {
         writes
     }
 
-    fn store(&mut self, mut row: SagaRow) -> Result<(), Error> {
+    /// `decided`: its plan is new, and its images are yet to be written. That happens once: what a sweep
+    /// dropped by mistake must not come back from a plan that happens to be in memory here.
+    fn store(&mut self, mut row: SagaRow, decided: bool) -> Result<(), Error> {
         let position = self.partition.at(row.offset);
-        let writes = match (&row.plan, &row.header) {
+        let writes = match (row.plan.as_ref().filter(|_| decided), &row.header) {
             (None, _) => {
                 self.get(|tables| &tables.sagas, &position).map_or_else(Vec::new, |saga| saga.writes)
             }
@@ -123,6 +125,7 @@ impl MemoryTransaction {
         };
         let head = match &write.image {
             ImagePointer::Forward { after } => {
+                self.keep(key, before.as_ref(), write);
                 let position = self.partition.at(write.version.offset());
                 let name = after.as_ref().map(|_| ImageName { key, position });
                 if name.is_some_and(|name| self.get(|tables| &tables.images, &name).is_none()) {
@@ -141,6 +144,21 @@ impl MemoryTransaction {
         };
         self.overlay.heads.insert(key, head);
         Ok(())
+    }
+
+    /// Keeps the head that this write replaces, where its space keeps its history.
+    fn keep(&mut self, key: Key, before: Option<&HeadRow>, write: &HeadWrite) {
+        let declaration = self.get(|tables| &tables.declarations, &write.space);
+        if !declaration.is_some_and(|declaration| declaration.history) {
+            return;
+        }
+        if self.get(|tables| &tables.history_since, &write.space).flatten().is_none() {
+            self.overlay.history_since.insert(write.space.clone(), Some(write.at));
+        }
+        if let Some(row) = before.cloned() {
+            let kept = KeptHead { row: HeadRow { accessed_at: None, ..row }, until: write.at };
+            self.overlay.kept.insert((key, kept.row.version), kept);
+        }
     }
 
     fn write_relation(&mut self, write: &RelationHeadWrite) {
@@ -192,6 +210,8 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error> {
+        let ceased = declarations.iter().filter(|(_, declaration)| !declaration.history);
+        self.overlay.history_since.extend(ceased.map(|(space, _)| (space.clone(), None)));
         self.overlay.declarations.extend(declarations.iter().cloned());
         Ok(())
     }
@@ -240,7 +260,7 @@ impl Transaction for MemoryTransaction {
                 }
                 self.overlay.claims.insert((position.epoch, claim), position);
             }
-            self.store(row.clone())?;
+            self.store(row.clone(), true)?;
         }
         Ok(())
     }
@@ -256,7 +276,7 @@ impl Transaction for MemoryTransaction {
             row.ending = step.ending.clone().or(row.ending);
             row.finish = row.finish.max(step.finish);
             row.finished_at = step.finished_at.or(row.finished_at);
-            self.store(row)?;
+            self.store(row, step.plan.is_some())?;
             moved.push(step.offset);
         }
         moved.sort_unstable();

@@ -39,12 +39,36 @@ macro_rules! image_columns {
 /// A head with its image, as `rows::head` reads it.
 macro_rules! heads {
     ($rest:expr) => {
+        heads_of!("head", $rest)
+    };
+}
+
+/// As [`heads`], from a choice of heads.
+macro_rules! heads_of {
+    ($from:expr, $rest:expr) => {
         concat!(
             "SELECT head.key, space.name, head.id, head.e, head.s, head.created_at, head.updated_at, \
              head.accessed_at, head.n, head.image, ",
             image_columns!(),
-            " FROM head JOIN space ON space.n = head.space LEFT JOIN image ON image.n = head.image ",
+            " FROM ",
+            $from,
+            " JOIN space ON space.n = head.space LEFT JOIN image ON image.n = head.image ",
             $rest
+        )
+    };
+}
+
+/// Heads that are or were, as `rows::past` reads them: a head's columns, and two more.
+macro_rules! history {
+    ($past:expr) => {
+        concat!(
+            "SELECT past.key, space.name, head.id, past.e, past.s, past.created_at, past.since, \
+             NULL, head.n, past.image, ",
+            image_columns!(),
+            ", past.until, image.epoch, image.partition, image.log_offset FROM (",
+            $past,
+            ") AS past JOIN head ON head.key = past.key JOIN space ON space.n = head.space \
+             LEFT JOIN image ON image.n = past.image ORDER BY past.e DESC, past.s DESC"
         )
     };
 }
@@ -115,7 +139,10 @@ statements! {
     COUNT_LIVE = "SELECT n, live FROM space WHERE name = $1";
     START_COUNTING = "UPDATE space SET live = (SELECT count(*) FROM head \
         WHERE head.space = space.n AND head.image IS NOT NULL) WHERE n = $1 RETURNING live";
-    COUNTED = "SELECT n FROM space WHERE n IN list($1) AND live IS NOT NULL";
+    /// Spaces that a write of heads does more for: those that count or keep their history.
+    WATCHED = "SELECT n, live IS NOT NULL, history, history_since IS NULL FROM space \
+        WHERE n IN list($1) AND (live IS NOT NULL OR history)";
+    BEGIN_HISTORY = "UPDATE space SET history_since = $2 WHERE n = $1 AND history_since IS NULL";
 
     CLAIMS = "SELECT claim.key, claim.log_offset, record.body_hash, saga.state, record.ending \
         FROM claim JOIN saga ON saga.epoch = claim.epoch AND saga.partition = claim.partition \
@@ -181,9 +208,74 @@ statements! {
         WHERE head.space IN (SELECT n FROM space WHERE name IN list($1)) AND head.session IN list($2) \
         AND head.image IS NOT NULL AND relation.weight IS NOT NULL ORDER BY relation.key");
 
+    /// From one session's few memories, in id order.
+    LIST_SESSION = heads_of!("(SELECT * FROM head INDEXED BY head_session \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND session = $2 \
+            AND ($3 IS NULL OR kind = $3) AND id > $4 AND image IS NOT NULL ORDER BY id LIMIT $5) AS head",
+        "ORDER BY head.id");
+    /// How far a list of one kind looks.
+    LIST_KIND_UNTIL = "SELECT id FROM head INDEXED BY head_list \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND id > $2 ORDER BY id LIMIT 1 OFFSET $3";
+    LIST_KIND = heads_of!("(SELECT * FROM head INDEXED BY head_list \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND kind = $2 AND id > $3 \
+            AND ($4 IS NULL OR id <= $4) ORDER BY id LIMIT $5) AS head",
+        "ORDER BY head.id");
+    COUNT_SESSION = "SELECT count(*) FROM head INDEXED BY head_session \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND session = $2 \
+            AND ($3 IS NULL OR kind = $3) AND image IS NOT NULL";
+    COUNT_KIND = "SELECT count(*) FROM head INDEXED BY head_list \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND kind = $2";
+    COUNT_ALL = "SELECT count(*) FROM head INDEXED BY head_list \
+        WHERE space = (SELECT n FROM space WHERE name = $1) AND kind IS NOT NULL";
+    /// Every count of a space in one state of the ledger, from indexes alone.
+    COUNTS = "SELECT 0, kind, count(*) FROM head INDEXED BY head_list \
+            WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
+        UNION ALL SELECT 1, kind, count(*) FROM relation INDEXED BY relation_kind \
+            WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
+        UNION ALL SELECT 2, kind, count(*) FROM relation INDEXED BY relation_dead \
+            WHERE space = (SELECT n FROM space WHERE name = $1) AND weight IS NULL GROUP BY kind \
+        UNION ALL SELECT 3, NULL, count(*) FROM saga INDEXED BY saga_unfinished_of \
+            WHERE space = (SELECT n FROM space WHERE name = $1) AND state < 3";
+
+    /// How far a list of a space's commands looks through its partition.
+    COMMANDS_RISING_UNTIL = "SELECT log_offset FROM saga WHERE epoch = $1 AND partition = $2 \
+        AND log_offset > $3 ORDER BY log_offset LIMIT 1 OFFSET $4";
+    COMMANDS_FALLING_UNTIL = "SELECT log_offset FROM saga WHERE epoch = $1 AND partition = $2 \
+        AND log_offset < $3 ORDER BY log_offset DESC LIMIT 1 OFFSET $4";
+    /// `+space` keeps the planner to the order of the log.
+    COMMANDS_RISING = "SELECT log_offset FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND +space = (SELECT n FROM space WHERE name = $3) \
+            AND state IN list($4) AND log_offset > $5 AND ($7 IS NULL OR log_offset <= $7) \
+        ORDER BY log_offset LIMIT $6";
+    COMMANDS_FALLING = "SELECT log_offset FROM saga \
+        WHERE epoch = $1 AND partition = $2 AND +space = (SELECT n FROM space WHERE name = $3) \
+            AND state IN list($4) AND log_offset < $5 AND ($7 IS NULL OR log_offset >= $7) \
+        ORDER BY log_offset DESC LIMIT $6";
+    UNFINISHED_RISING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
+        WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
+            AND state < 3 AND state IN list($4) AND log_offset > $5 AND $7 IS NULL \
+        ORDER BY log_offset LIMIT $6";
+    UNFINISHED_FALLING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
+        WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
+            AND state < 3 AND state IN list($4) AND log_offset < $5 AND $7 IS NULL \
+        ORDER BY log_offset DESC LIMIT $6";
+
+    /// A memory's head and the heads that were, newest first, before a version.
+    HISTORY = history!("SELECT key, e, s, image, created_at, updated_at AS since, NULL AS until \
+            FROM head WHERE key = $1 AND (e, s) < ($2, $3) \
+        UNION ALL SELECT key, e, s, image, created_at, since, until \
+            FROM history WHERE key = $1 AND (e, s) < ($2, $3) ORDER BY e DESC, s DESC LIMIT $4");
+    /// Whichever of them stood at a time.
+    AS_OF = history!("SELECT key, e, s, image, created_at, updated_at AS since, NULL AS until \
+            FROM head WHERE key = $1 AND updated_at <= $2 \
+        UNION ALL SELECT key, e, s, image, created_at, since, until \
+            FROM history WHERE key = $1 AND since <= $2 AND until > $2 ORDER BY e DESC, s DESC LIMIT 1");
+    HISTORY_SINCE = "SELECT history_since FROM space WHERE name = $1 AND history";
+
     SWEEP_UNTIL = "SELECT count(*), max(n) FROM (SELECT n FROM image WHERE n > $1 ORDER BY n LIMIT $2)";
     SWEEP_IMAGES = "DELETE FROM image WHERE n IN (SELECT n FROM image WHERE n > $1 AND n <= $2 \
         AND NOT EXISTS (SELECT 1 FROM head WHERE head.key = image.key AND head.image = image.n) \
+        AND NOT EXISTS (SELECT 1 FROM history WHERE history.image = image.n) \
         AND NOT EXISTS (SELECT 1 FROM saga WHERE saga.epoch = image.epoch \
             AND saga.partition = image.partition AND saga.log_offset = image.log_offset AND saga.state < 3) \
         ORDER BY n LIMIT $3) RETURNING n";
@@ -197,10 +289,12 @@ bulk!(
 );
 bulk!(INSERT_SPACES, 1, "INSERT INTO space (name) VALUES", "ON CONFLICT DO NOTHING");
 bulk!(
+    /// History that was broken off is whole only from the next write on.
     DECLARE,
-    2,
-    "INSERT INTO space (name, declaration) VALUES",
-    "ON CONFLICT (name) DO UPDATE SET declaration = excluded.declaration"
+    3,
+    "INSERT INTO space (name, declaration, history) VALUES",
+    "ON CONFLICT (name) DO UPDATE SET declaration = excluded.declaration, history = excluded.history, \
+     history_since = CASE WHEN excluded.history AND space.history THEN space.history_since END"
 );
 bulk!(
     INSERT_SAGAS,
@@ -237,15 +331,24 @@ bulk!(
 bulk!(
     /// The fence: only over a lower version. Creation is kept while a memory lives on.
     WRITE_HEADS,
-    9,
-    "INSERT INTO head (key, space, id, e, s, image, session, created_at, updated_at) VALUES",
+    10,
+    "INSERT INTO head (key, space, id, e, s, image, kind, session, created_at, updated_at) VALUES",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, image = excluded.image, \
-     session = excluded.session, updated_at = excluded.updated_at, \
+     kind = excluded.kind, session = excluded.session, updated_at = excluded.updated_at, \
      created_at = CASE WHEN head.image IS NULL OR excluded.image IS NULL \
          THEN excluded.created_at ELSE head.created_at END, \
      accessed_at = CASE WHEN head.image IS NULL OR excluded.image IS NULL \
          THEN NULL ELSE head.accessed_at END \
      WHERE (head.e, head.s) < (excluded.e, excluded.s)"
+);
+bulk!(
+    /// The heads that such writes replace, for good: the same fence.
+    KEEP_HEADS,
+    4,
+    "WITH v (key, e, s, at) AS (VALUES",
+    ") INSERT INTO history (key, e, s, image, created_at, since, until) \
+     SELECT head.key, head.e, head.s, head.image, head.created_at, head.updated_at, v.at \
+     FROM v JOIN head ON head.key = v.key WHERE (head.e, head.s) < (v.e, v.s) ON CONFLICT DO NOTHING"
 );
 bulk!(
     /// An undo: the version alone; a tombstone where there was no head.

@@ -52,12 +52,62 @@ impl Session<'_> {
     }
 }
 
+/// A space that a write of heads does more for.
+struct Watched {
+    number: i64,
+    /// Its live heads are counted: it was asked about, i.e. it has a quota. The others need not pay.
+    counts: bool,
+    /// The heads that are replaced are kept.
+    keeps: bool,
+    /// They are, and this is the first write since it was said so.
+    begins: bool,
+}
+
 impl Session<'_> {
-    /// Those of these spaces whose live heads are counted: the ones that were ever asked about, i.e.
-    /// those with a quota. The others need not pay for a count.
-    async fn counted(&mut self, numbers: &HashMap<Space, i64>) -> Result<Vec<i64>, Error> {
-        let rows = self.rows(sql::COUNTED, binds!(list(numbers.values()))).await?;
-        rows.iter().map(|row| Cells::of(row, "space").get()).collect()
+    /// Those of these spaces that a write of heads does more for.
+    async fn watched(&mut self, numbers: &HashMap<Space, i64>) -> Result<Vec<Watched>, Error> {
+        let rows = self.rows(sql::WATCHED, binds!(list(numbers.values()))).await?;
+        let watched = |row| {
+            let mut cells = Cells::of(row, "space");
+            let (number, counts, keeps) = (cells.get()?, cells.get()?, cells.get()?);
+            let unbegun: bool = cells.get()?;
+            Ok(Watched { number, counts, keeps, begins: keeps && unbegun })
+        };
+        rows.iter().map(watched).collect()
+    }
+
+    /// Keeps the heads that these will replace, where their space keeps its history.
+    async fn keep(
+        &mut self,
+        forward: &[Forward<'_>],
+        watched: &[Watched],
+        numbers: &HashMap<Space, i64>,
+    ) -> Result<(), Error> {
+        let of = |space: &Space| {
+            let number = number_of(numbers, space);
+            watched.iter().find(|watched| watched.number == number && watched.keeps)
+        };
+        let mut first: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut kept = Vec::new();
+        for head in forward {
+            let Some(space) = of(&head.write.space) else { continue };
+            if space.begins {
+                let at = head.write.at.as_micros();
+                first.entry(space.number).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+            kept.push(head);
+        }
+        for (number, at) in first {
+            self.run(sql::BEGIN_HISTORY, binds!(number, at)).await?;
+        }
+        let bind = |binds: &mut Binds, head: &Forward<'_>| {
+            binds
+                .add(head.key.0.as_slice())
+                .add(head.write.version.epoch)
+                .add(integer(head.write.version.sequence))
+                .add(head.write.at.as_micros());
+        };
+        self.write(sql::KEEP_HEADS, kept, bind).await
     }
 }
 
@@ -105,7 +155,10 @@ impl SqliteTransaction {
             }
         }
         let mut session = self.session();
-        let counted = session.counted(&numbers).await?;
+        let watched = session.watched(&numbers).await?;
+        session.keep(&forward, &watched, &numbers).await?;
+        let counted: Vec<i64> =
+            watched.iter().filter(|space| space.counts).map(|space| space.number).collect();
         let key_list = if counted.is_empty() { String::new() } else { key_list(keys.iter()) };
         let before = session.live_among(&key_list).await?;
         let bind = |binds: &mut Binds, head: &Forward<'_>| bind_forward(binds, head, &numbers);
@@ -160,6 +213,7 @@ fn bind_forward(binds: &mut Binds, head: &Forward<'_>, spaces: &HashMap<Space, i
         .add(write.version.epoch)
         .add(integer(write.version.sequence))
         .add(image.map(|(number, _)| number))
+        .add(image.map(|(_, memory)| memory.kind.as_str()))
         .add(image.and_then(|(_, memory)| memory.session.as_deref()))
         .add(write.at.as_micros())
         .add(write.at.as_micros());

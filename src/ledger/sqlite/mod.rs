@@ -13,6 +13,7 @@
 
 mod heads;
 mod open;
+mod questions;
 mod read;
 mod relations;
 mod rows;

@@ -91,14 +91,13 @@ const STATEMENTS_MAX: usize = 256;
 const ROW_BUFFER: usize = 512;
 
 fn migrations() -> Migrator {
-    let first = Migration::new(
-        1,
-        Cow::Borrowed("ledger"),
-        MigrationType::Simple,
-        include_str!("../../../migrations/sqlite/0001_ledger.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first])
+    let migration = |number, name, text: &'static str| {
+        Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
+        migration(2, "reads", include_str!("../../../migrations/sqlite/0002_reads.sql")),
+    ])
 }
 
 impl SqliteLedger {

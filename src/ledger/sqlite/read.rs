@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ledger::{
         EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
-        Transaction,
+        Swept, Transaction,
         sql::{codec, dialect::list, statements as sql},
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
@@ -21,18 +21,18 @@ use crate::{
 /// How many images a sweep looks at for each that it may drop.
 const LOOKED_AT_PER_DROP: u64 = 8;
 
-type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
+pub(super) type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
 
 impl SqliteLedger {
-    async fn reader(&self) -> Result<Reader, Error> {
+    pub(super) async fn reader(&self) -> Result<Reader, Error> {
         self.shared.readers.acquire().await.map_err(failed)
     }
 
-    fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
+    pub(super) fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
         Session { connection: reader, texts: &self.shared.texts }
     }
 
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         statement: &'static str,
         binds: Binds,
@@ -41,7 +41,7 @@ impl SqliteLedger {
         self.session(&mut reader).rows(statement, binds).await
     }
 
-    async fn row(
+    pub(super) async fn row(
         &self,
         statement: &'static str,
         binds: Binds,
@@ -272,8 +272,8 @@ impl Ledger for SqliteLedger {
         Ok(Some((*last, keys.iter().filter_map(|key| heads.get(key)).cloned().collect())))
     }
 
-    async fn sweep_images(&self, limit: usize) -> Result<u64, Error> {
-        let limit = limit as u64;
+    async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
+        let limit = limit.max(1) as u64;
         let mut writer = self.begin().await?;
         let mut session = writer.session(&self.shared.texts);
         let from = self.shared.swept.load(Ordering::Relaxed);
@@ -296,7 +296,7 @@ impl Ledger for SqliteLedger {
             _ => until,
         };
         self.shared.swept.store(swept, Ordering::Relaxed);
-        Ok(dropped.len() as u64)
+        Ok(Swept { dropped: dropped.len() as u64, round_over: swept == 0 })
     }
 
     async fn identity(&self) -> Result<String, Error> {

@@ -6,7 +6,9 @@ use sqlx::sqlite::SqliteRow;
 
 use super::session::{Binds, Cells, integer};
 use crate::{
-    ledger::{Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, sql::codec},
+    ledger::{
+        Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, questions::Past, sql::codec,
+    },
     model::{
         Digest, Key, Memory, MemoryId, PartitionId, Relation, RelationKey, Space, Sparse, State, Timestamp,
         Version,
@@ -112,20 +114,41 @@ pub(super) fn head(row: &SqliteRow) -> Result<(Key, Head), Error> {
 
 /// A head with its image, its key, and the number of its row.
 pub(super) fn numbered_head(row: &SqliteRow) -> Result<(Key, u64, Head), Error> {
-    let mut cells = Cells::of(row, "head");
+    head_cells(&mut Cells::of(row, "head"))
+}
+
+/// A head that is or was, and what wrote it.
+pub(super) fn past(row: &SqliteRow) -> Result<Past, Error> {
+    let mut cells = Cells::of(row, "history");
+    let (_, _, head) = head_cells(&mut cells)?;
+    let until = time_if_any(&mut cells)?;
+    let written_by = match &head.memory {
+        Some(_) => {
+            let (epoch, partition) = (cells.get()?, cells.get()?);
+            Some(PartitionId { epoch, partition }.at(cells.number()?))
+        }
+        None => None,
+    };
+    Ok(Past { head, written_by, until })
+}
+
+fn head_cells(cells: &mut Cells<'_>) -> Result<(Key, u64, Head), Error> {
     let key = cells.bytes(Key::from_slice)?;
     let (space, id): (Space, MemoryId) = (cells.name()?, cells.name()?);
-    let version = version(&mut cells)?;
-    let (created_at, updated_at) = (time(&mut cells)?, time(&mut cells)?);
-    let accessed_at = time_if_any(&mut cells)?;
+    let version = version(cells)?;
+    let (created_at, updated_at) = (time(cells)?, time(cells)?);
+    let accessed_at = time_if_any(cells)?;
     let number = cells.number()?;
     let image: Option<i64> = cells.get()?;
     let (memory, hash) = match image {
-        None => (None, tombstone_hash()),
+        None => {
+            cells.skip(IMAGE_COLUMNS);
+            (None, tombstone_hash())
+        }
         Some(number) => {
             let gone =
                 |_| Error::Corrupt(format!("head {key}: its image {number} is not there or unreadable"));
-            let (memory, hash) = memory(&mut cells).map_err(gone)?;
+            let (memory, hash) = memory(cells).map_err(gone)?;
             (Some(memory), hash)
         }
     };
@@ -226,6 +249,8 @@ fn saga(partition: PartitionId, row: &SqliteRow, images: &[SqliteRow]) -> Result
     })
 }
 
+/// How many columns an image has, its number apart.
+const IMAGE_COLUMNS: usize = 13;
 /// Where the columns of an image begin in a row of a saga.
 const IMAGE_COLUMN: usize = 16;
 

@@ -124,7 +124,7 @@ impl Transaction for SqliteTransaction {
 
     async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error> {
         let bind = |binds: &mut Binds, (space, declaration): &(Space, Declaration)| {
-            binds.add(space.as_str()).add(codec::json(declaration));
+            binds.add(space.as_str()).add(codec::json(declaration)).add(declaration.history);
         };
         self.session().write(sql::DECLARE, declarations, bind).await
     }

@@ -17,6 +17,7 @@
 mod apply;
 mod bulk;
 mod checkpoint;
+mod condition;
 mod engine;
 mod point;
 mod question;
