@@ -8,106 +8,19 @@
     reason = "a test blocks, prints, asks the environment, and says by panicking that it cannot go on"
 )]
 
-use std::future::Future;
+#[path = "http/hostile.rs"]
+mod hostile;
+#[path = "http/limits.rs"]
+mod limits;
+#[path = "http/openapi.rs"]
+mod openapi;
+#[path = "http/world.rs"]
+mod world;
 
 mod http {
-    use super::Future;
-    use engraft::{app::App, cli::Client, config::Config};
     use serde_json::{Value, json};
 
-    /// An app on a folder of its own. Requests are made from blocking threads, as a client's would be.
-    struct World {
-        app: App,
-        client: Client,
-        _folder: tempfile::TempDir,
-    }
-
-    impl World {
-        async fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let mut config = Config { data: folder.path().join("data"), ..Config::default() };
-            config.http.address = "127.0.0.1:0".parse().expect("an address");
-            let app = App::start(&config).await.expect("starts");
-            let client = Client::new(&format!("http://{}", app.address()));
-            let world = Self { app, client, _folder: folder };
-            while world.get("/readyz").await.0 != 200 {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-            world
-        }
-
-        async fn get(&self, path: &str) -> (u16, Value) {
-            let (client, path) = (self.client.clone(), path.to_owned());
-            let asked = tokio::task::spawn_blocking(move || client.ask(&path)).await;
-            let answer = asked.expect("no panic").expect("an answer");
-            (answer.status, answer.body)
-        }
-
-        async fn post(
-            &self,
-            path: &str,
-            media: &str,
-            wait: Option<u64>,
-            body: impl ToString,
-        ) -> (u16, Value) {
-            let (client, path, media) = (self.client.clone(), path.to_owned(), media.to_owned());
-            let body = body.to_string();
-            let post = move || client.post(&path, &media, wait, body.as_bytes());
-            let answer = tokio::task::spawn_blocking(post).await.expect("no panic").expect("an answer");
-            (answer.status, answer.body)
-        }
-
-        /// Any request, waiting for its outcome; the status, the `ETag` and the body.
-        async fn send(
-            &self,
-            method: &str,
-            path: &str,
-            headers: &[(&str, &str)],
-            body: &str,
-        ) -> (u16, Option<String>, Value) {
-            let mut request = ureq::http::Request::builder()
-                .method(method)
-                .uri(format!("http://{}{path}", self.app.address()))
-                .header("prefer", "wait=10")
-                .header("content-type", "application/json");
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let request = request.body(body.to_owned()).unwrap();
-            let sent = tokio::task::spawn_blocking(move || {
-                let config = ureq::Agent::config_builder()
-                    .http_status_as_error(false)
-                    .allow_non_standard_methods(true);
-                let mut answer = ureq::Agent::from(config.build()).run(request).unwrap();
-                let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
-                let body = answer.body_mut().read_to_string().unwrap();
-                (answer.status().as_u16(), tag, serde_json::from_str(&body).unwrap_or(Value::Null))
-            });
-            sent.await.unwrap()
-        }
-
-        async fn relate(&self, source: &str, kind: &str, target: &str) {
-            let path = format!("/v1/relations/acme/{source}/{kind}/{target}");
-            let (status, _, outcome) = self.send("PUT", &path, &[], "{}").await;
-            assert_eq!(status, 201, "{outcome}");
-        }
-
-        async fn command(&self, body: Value) -> (u16, Value) {
-            self.post("/v1/commands", "application/json", Some(10), body).await
-        }
-
-        async fn put(&self, id: &str, content: &str) {
-            let put = json!({"type": "memory.put", "space": "acme", "data": {"id": id, "content": content}});
-            let (status, outcome) = self.command(put).await;
-            assert_eq!(status, 200, "{outcome}");
-        }
-    }
-
-    const RUNTIME: &str = "a runtime";
-
-    fn run<F: Future<Output = ()>>(test: F) {
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect(RUNTIME).block_on(test);
-    }
+    use crate::world::{World, run};
 
     #[test]
     fn a_committed_memory_can_be_read_searched_and_walked_to() {
@@ -223,6 +136,71 @@ mod http {
             assert_eq!(guarantees["guarantee"], "saga");
             let nothing = world.post("/v1/search", "application/json", None, json!({"space": "acme"})).await;
             assert_eq!((nothing.0, &nothing.1["code"]), (422, &json!("missing_field")));
+            world.app.stop().await;
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_place_and_in_no_words_of_the_program() {
+        const WORDS: [&str; 10] =
+            ["struct", "enum", "variant", "u32", "f32", "usize", "Wanted", "Several", "deserialize", "URL"];
+        run(async {
+            let world = World::new().await;
+            for (body, code, pointer) in [
+                ("1", "invalid_field", ""),
+                (r#"{"space":1}"#, "invalid_field", "/space"),
+                (r#"{"space":"a b"}"#, "invalid_field", "/space"),
+                (r#"{"space":"a","limit":-1}"#, "invalid_field", "/limit"),
+                (r#"{"space":"a","text":{}}"#, "invalid_field", "/text"),
+                (r#"{"space":"a","vector":"x"}"#, "invalid_field", "/vector"),
+                (r#"{"space":"a","sparse":[]}"#, "invalid_field", "/sparse"),
+                (
+                    r#"{"space":"a","sparse":{"indices":[-1],"values":[]}}"#,
+                    "invalid_field",
+                    "/sparse/indices/0",
+                ),
+                (r#"{"space":"a","filter":[]}"#, "invalid_field", "/filter"),
+                (r#"{"space":"a","filter":{"kind":1}}"#, "invalid_field", "/filter/kind"),
+                (r#"{"space":"a","include":["x"]}"#, "invalid_field", "/include/0"),
+                (r#"{"space":"a","space":"b"}"#, "duplicate_key", ""),
+                (r#"{"text":"x"}"#, "missing_field", ""),
+                (r#"{"space""#, "malformed", ""),
+            ] {
+                for (path, body, before) in [
+                    ("/v1/search", body.to_owned(), ""),
+                    ("/v1/search/batch", format!(r#"{{"searches":[{body}]}}"#), "/searches/0"),
+                ] {
+                    let (_, problem) = world.post(path, "application/json", None, &body).await;
+                    assert_eq!(problem["code"], code, "{path} {body}: {problem}");
+                    if code == "invalid_field" {
+                        assert_eq!(
+                            problem["errors"][0]["pointer"],
+                            format!("{before}{pointer}"),
+                            "{problem}"
+                        );
+                    }
+                    let text = problem.to_string();
+                    assert!(!WORDS.iter().any(|word| text.contains(word)), "{body}: {text}");
+                }
+            }
+            for (path, named) in [
+                ("/v1/memories/a%20b/m", "`space`"),
+                ("/v1/memories/acme/%00", "`id`"),
+                ("/v1/memories/acme/%FF", "`id`"),
+                ("/v1/relations/acme/%07/CAUSES/b", "`source`"),
+                ("/v1/relations/acme/a/not-a-type/b", "`type`"),
+                ("/v1/relations/acme/a/CAUSES/..%00", "`target`"),
+                ("/v1/paths/acme?from=a&to=%07", "`to`"),
+                ("/v1/paths/acme?from=a", "`to`"),
+                ("/v1/memories/acme?limit=x", "limit"),
+                ("/v1/memories/acme/m/relations?direction=up", "direction"),
+                ("/v1/memories/acme/m/relations?types=a-b", "`types`"),
+            ] {
+                let (status, problem) = world.get(path).await;
+                let text = problem["detail"].as_str().unwrap_or_default();
+                assert!(status == 400 && text.contains(named), "{path}: {problem}");
+                assert!(!WORDS.iter().any(|word| text.contains(word)), "{path}: {problem}");
+            }
             world.app.stop().await;
         });
     }

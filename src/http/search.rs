@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,13 +20,18 @@ use crate::{
 };
 
 use super::{
-    Problem, Shared, State, body, parameters,
+    Problem,
+    access::{Access, Granted},
+    body,
+    openapi::words::SpaceName,
     views::{HitView, Read},
 };
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a search, an object")]
+#[schemars(rename = "Search")]
+pub(super) struct Wanted {
+    #[schemars(with = "SpaceName")]
     space: Space,
     #[serde(default)]
     vector: Option<Dense>,
@@ -33,7 +39,9 @@ struct Wanted {
     sparse: Option<SparseParts>,
     #[serde(default)]
     text: Option<String>,
+    /// How many hits at most; 50.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
     #[serde(default)]
     filter: Option<FilterParts>,
@@ -43,39 +51,45 @@ struct Wanted {
     include: Vec<Include>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SearchVector")]
+#[serde(untagged, expecting = "a list of numbers, or {\"b64\": …}")]
 enum Dense {
     Numbers(Vec<f32>),
     Bytes { b64: String },
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SearchSparse")]
+#[serde(deny_unknown_fields, expecting = "an object of `indices` and `values`")]
 struct SparseParts {
     indices: Vec<u32>,
     values: Vec<f32>,
 }
 
 /// What hits carry beside the memory itself.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Include {
     Vectors,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "Filter")]
+#[serde(deny_unknown_fields, default, expecting = "an object of conditions")]
 struct FilterParts {
     kind: OneOrMany,
     session: OneOrMany,
+    #[schemars(with = "BTreeMap<String, ConditionParts>")]
     properties: BTreeMap<String, Value>,
+    #[schemars(skip)]
     any: Option<Value>,
+    #[schemars(skip)]
     not: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a string or a list of strings")]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
@@ -96,8 +110,29 @@ impl From<OneOrMany> for Vec<String> {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What a property must be: a value, one of several, or within a range.
+#[derive(JsonSchema)]
+#[schemars(rename = "Condition", untagged)]
+#[expect(dead_code, reason = "a schema alone; conditions are read one by one, to say which is wrong")]
+enum ConditionParts {
+    Text(String),
+    Flag(bool),
+    Number(f64),
+    AnyOf(Vec<Scalar>),
+    Range(Range),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "a schema alone")]
+enum Scalar {
+    Text(String),
+    Flag(bool),
+    Number(f64),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a range {gte, gt, lte, lt}")]
 #[derive(Default)]
 struct Range {
     gte: Option<f64>,
@@ -106,56 +141,49 @@ struct Range {
     lt: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Found {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Hits")]
+pub(super) struct Found {
     hits: Vec<HitView>,
 }
 
 /// Searches one space.
-pub(super) async fn search(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let bytes = body::read(body, &shared.options).await?;
-    let wanted: Wanted =
-        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
-    let (question, vectors) = wanted.checked(&shared)?;
-    let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.search(&question, demand).await?;
-    let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, vectors)).collect() };
-    Ok(Json(Read { value, provenance: answer.provenance }).into_response())
+pub(super) async fn search(access: Access, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body, access.options()).await?;
+    let search = Search::checked(body::parse::<Wanted>(&bytes)?, &access)?;
+    Ok(Json(search.answer(&headers).await?).into_response())
 }
 
 /// Most questions of one batch.
 const SEARCHES_MAX: usize = 100;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Several {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an object of `searches`")]
+#[schemars(rename = "Searches")]
+pub(super) struct Several {
+    #[schemars(length(min = 1, max = 100))]
     searches: Vec<Wanted>,
 }
 
-#[derive(Debug, Serialize)]
-struct Answers {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SearchAnswers")]
+pub(super) struct Answers {
     answers: Vec<Read<Found>>,
 }
 
 /// `POST /v1/search/batch`: independent questions, answered in their order.
-pub(super) async fn batch(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let bytes = body::read(body, &shared.options).await?;
-    let Several { searches } =
-        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
+pub(super) async fn batch(access: Access, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body, access.options()).await?;
+    let Several { searches } = body::parse(&bytes)?;
     if !(1..=SEARCHES_MAX).contains(&searches.len()) {
         let detail = format!("a batch holds 1 to {SEARCHES_MAX} searches; this one has {}", searches.len());
         return Err(refused(Code::InvalidField, "/searches", &detail));
     }
-    let questions = searches.into_iter().map(|wanted| wanted.checked(&shared));
-    let questions = questions.collect::<Result<Vec<_>, Problem>>()?;
-    let _permit = shared.permit(demand)?;
-    let mut answers = Vec::with_capacity(questions.len());
-    for (question, vectors) in &questions {
-        let answer = shared.ports.reader.search(question, demand).await?;
-        let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, *vectors)).collect() };
-        answers.push(Read { value, provenance: answer.provenance });
+    let searches = searches.into_iter().map(|wanted| Search::checked(wanted, &access));
+    let searches = searches.collect::<Result<Vec<_>, Problem>>()?;
+    let mut answers = Vec::with_capacity(searches.len());
+    for search in &searches {
+        answers.push(search.answer(&headers).await?);
     }
     Ok(Json(Answers { answers }).into_response())
 }
@@ -164,14 +192,31 @@ fn refused(code: Code, pointer: &str, detail: &dyn std::fmt::Display) -> Problem
     Problem::refused(code, vec![FieldError::new(code, pointer, detail.to_string())])
 }
 
-impl Wanted {
-    /// The question, and whether hits are to carry their vectors.
-    fn checked(self, shared: &Shared) -> Result<(Question, bool), Problem> {
-        let vectors = self.include.contains(&Include::Vectors);
-        let limit = shared.limit(self.limit)?;
-        Ok((self.question(limit)?, vectors))
+/// A question about a space that is open to who asks.
+struct Search<'a> {
+    space: Granted<'a>,
+    question: Question,
+    /// Whether hits are to carry their vectors.
+    vectors: bool,
+}
+
+impl<'a> Search<'a> {
+    fn checked(wanted: Wanted, access: &'a Access) -> Result<Self, Problem> {
+        let space = access.read(wanted.space.clone())?;
+        let vectors = wanted.include.contains(&Include::Vectors);
+        let limit = access.limit(wanted.limit)?;
+        Ok(Self { space, question: wanted.question(limit)?, vectors })
     }
 
+    async fn answer(&self, headers: &HeaderMap) -> Result<Read<Found>, Problem> {
+        let (demand, _permit) = self.space.demand(headers).await?;
+        let answer = self.space.reader().search(&self.question, demand).await?;
+        let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, self.vectors)).collect() };
+        Ok(Read { value, provenance: answer.provenance })
+    }
+}
+
+impl Wanted {
     fn question(self, limit: usize) -> Result<Question, Problem> {
         Ok(Question {
             space: self.space,
@@ -242,7 +287,7 @@ fn condition(name: &str, value: Value) -> Result<Condition, Problem> {
         Value::Array(values) if values.iter().all(is_scalar) => Ok(Condition::AnyOf(values)),
         Value::Object(_) => {
             let range: Range = serde_json::from_value(value)
-                .map_err(|error| refused(Code::InvalidField, &pointer, &error))?;
+                .map_err(|error| refused(Code::InvalidField, &pointer, &body::plain(&error.to_string())))?;
             Ok(Condition::Range { gte: range.gte, gt: range.gt, lte: range.lte, lt: range.lt })
         }
         scalar if is_scalar(&scalar) => Ok(Condition::AnyOf(vec![scalar])),
