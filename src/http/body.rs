@@ -1,13 +1,16 @@
 //! Reading a request's body: bounded in bytes and in time, and never unpacked.
 
-use std::time::Duration;
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
@@ -56,13 +59,33 @@ fn is_length_limit(error: &axum::Error) -> bool {
     false
 }
 
-/// The value that a body of JSON holds.
+/// A value that is told as an object. Derived code alone would also take a list of its fields' values.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// The object that a body of JSON holds.
 ///
 /// # Errors
 /// A problem that says where it is wrong, in the words of JSON and not in those of this program.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut text = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut text)
+    let Object(value) = serde_path_to_error::deserialize(&mut text)
         .map_err(|error| refusal(error.inner(), &pointer(error.path())))?;
     text.end().map_err(|error| refusal(&error, ""))?;
     Ok(value)

@@ -22,21 +22,24 @@ use crate::{
 use super::{
     Problem,
     access::{Access, Granted},
-    body,
+    body::{self, Object},
     openapi::words::SpaceName,
     views::{HitView, Read},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a search, an object")]
-#[schemars(rename = "Search")]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Search", extend("anyOf" = [
+    {"required": ["vector"]}, {"required": ["sparse"]}, {"required": ["text"]},
+]))]
 pub(super) struct Wanted {
     #[schemars(with = "SpaceName")]
     space: Space,
     #[serde(default)]
     vector: Option<Dense>,
     #[serde(default)]
-    sparse: Option<SparseParts>,
+    #[schemars(with = "Option<SparseParts>")]
+    sparse: Option<Object<SparseParts>>,
     #[serde(default)]
     text: Option<String>,
     /// How many hits at most; 50.
@@ -44,7 +47,8 @@ pub(super) struct Wanted {
     #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
     #[serde(default)]
-    filter: Option<FilterParts>,
+    #[schemars(with = "Option<FilterParts>")]
+    filter: Option<Object<FilterParts>>,
     #[serde(default)]
     min_score: Option<f32>,
     #[serde(default)]
@@ -61,7 +65,7 @@ enum Dense {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "SearchSparse")]
-#[serde(deny_unknown_fields, expecting = "an object of `indices` and `values`")]
+#[serde(deny_unknown_fields)]
 struct SparseParts {
     indices: Vec<u32>,
     values: Vec<f32>,
@@ -76,7 +80,7 @@ enum Include {
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(rename = "Filter")]
-#[serde(deny_unknown_fields, default, expecting = "an object of conditions")]
+#[serde(deny_unknown_fields, default)]
 struct FilterParts {
     kind: OneOrMany,
     session: OneOrMany,
@@ -158,11 +162,11 @@ pub(super) async fn search(access: Access, headers: HeaderMap, body: Body) -> Re
 const SEARCHES_MAX: usize = 100;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "an object of `searches`")]
+#[serde(deny_unknown_fields)]
 #[schemars(rename = "Searches")]
 pub(super) struct Several {
-    #[schemars(length(min = 1, max = 100))]
-    searches: Vec<Wanted>,
+    #[schemars(with = "Vec<Wanted>", length(min = 1, max = 100))]
+    searches: Vec<Object<Wanted>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -179,7 +183,7 @@ pub(super) async fn batch(access: Access, headers: HeaderMap, body: Body) -> Res
         let detail = format!("a batch holds 1 to {SEARCHES_MAX} searches; this one has {}", searches.len());
         return Err(refused(Code::InvalidField, "/searches", &detail));
     }
-    let searches = searches.into_iter().map(|wanted| Search::checked(wanted, &access));
+    let searches = searches.into_iter().map(|Object(wanted)| Search::checked(wanted, &access));
     let searches = searches.collect::<Result<Vec<_>, Problem>>()?;
     let mut answers = Vec::with_capacity(searches.len());
     for search in &searches {
@@ -221,10 +225,10 @@ impl Wanted {
         Ok(Question {
             space: self.space,
             vector: self.vector.map(Dense::values).transpose()?,
-            sparse: self.sparse.map(SparseParts::checked).transpose()?,
+            sparse: self.sparse.map(|Object(sparse)| sparse.checked()).transpose()?,
             text: self.text,
             limit,
-            filter: self.filter.unwrap_or_default().checked()?,
+            filter: self.filter.map(|Object(filter)| filter.checked()).transpose()?.unwrap_or_default(),
             min_score: self.min_score,
         })
     }

@@ -374,7 +374,7 @@ fn request_headers() -> Value {
         "Prefer": header("Prefer", "`wait=N`: waits up to N seconds, for the outcome of a write or for \
             what a consistency token names (RFC 7240).", json!({"type": "string"})),
         "Idempotency-Key": header("Idempotency-Key", "The command's id, unless its body has one: sent \
-            again, it is done once.", json!({"type": "string", "pattern": "^[!-~]{1,255}$"})),
+            again, it is done once.", json!({"type": "string", "pattern": r"^[\t -~]{1,255}$"})),
         "Consistency-Token": header("Consistency-Token", "Shows nothing older than the write that \
             answered with it.", json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{27}$"})),
         "If-Match": header("If-Match", "Writes only if the record stands at this version.",
