@@ -5,30 +5,37 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     ledger::SagaRow,
-    log::{AppendError, AppendedAt},
+    log::{
+        AppendError, AppendedAt,
+        envelope::schema::{outcome, text},
+    },
     model::{Effect, Outcome, PartitionId, Position, Timestamp, Token, outcome::Verdict},
     reader::CommandState,
 };
 
 use super::{
-    Problem, Shared, State, body, forms,
+    Problem,
+    access::{Access, Admitted},
+    body, forms,
     forms::Submission,
-    ingest::{self, Item, Prepared, Rules},
-    parameters,
+    ingest::Item,
+    openapi::words::OutcomeRef,
+    parameters::{self, OnePart},
     problem::Reason,
 };
 
 /// A command that is in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Accepted {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Accepted {
+    #[schemars(with = "outcome::Position")]
     position: Position,
     command_id: String,
     state: &'static str,
@@ -36,48 +43,48 @@ struct Accepted {
 }
 
 /// One answer of several.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Answer {
     Accepted(Accepted),
-    Ended(Box<Outcome>),
+    Ended(#[schemars(with = "OutcomeRef")] Box<Outcome>),
     Problem(Box<Problem>),
 }
 
-#[derive(Debug, Serialize)]
-struct Answers {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Answers {
     items: Vec<Answer>,
 }
 
 /// `POST /v1/commands`.
-pub(super) async fn submit(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let wait = parameters::wait(&headers, &shared.options)?;
+pub(super) async fn submit(access: Access, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let wait = parameters::wait(&headers, access.options())?;
     let key = parameters::idempotency_key(&headers)?;
-    let bytes = body::read(body, &shared.options).await?;
+    let bytes = body::read(&headers, body, access.options()).await?;
     match forms::split(&headers, bytes)? {
-        Submission::One(item) => one(&shared, &item, key, wait, StatusCode::OK).await,
+        Submission::One(item) => one(&access, &item, key, wait, StatusCode::OK).await,
         Submission::Several(_) if key.is_some() => Err(Problem::new(
             Reason::KeyForSeveral,
             "`Idempotency-Key` goes with one command; give each of several its own `id`",
         )),
-        Submission::Several(items) => several(&shared, &items, wait).await,
+        Submission::Several(items) => several(&access, &items, wait).await,
     }
 }
 
 /// Sends one command, and answers for it: with `of_creation` when it made its only record.
 pub(super) async fn one(
-    shared: &Shared,
+    access: &Access,
     item: &Item,
     key: Option<&str>,
     wait: Option<Duration>,
     of_creation: StatusCode,
 ) -> Result<Response, Problem> {
-    let epoch = shared.epoch().await?;
-    let prepared = ingest::prepare(item, key, shared.rules())
-        .map_err(|refusal| Problem::refused(refusal.code, refusal.errors))?;
-    let appended = shared.ports.log.append(vec![prepared.record]).await.pop();
-    let accepted = accepted(epoch, appended, prepared.command_id)?;
-    match shared.ended(accepted.position, wait).await? {
+    let epoch = access.epoch().await?;
+    let admitted = access.admit(item, key)?;
+    let command_id = admitted.command_id.clone();
+    let appended = access.append(vec![admitted]).await.pop();
+    let accepted = accepted(epoch, appended, command_id)?;
+    match access.ended(accepted.position, wait).await? {
         Some(outcome) if outcome.verdict == Verdict::Committed => {
             Ok((status_of(&outcome, of_creation), token_header(&accepted), Json(outcome)).into_response())
         }
@@ -97,24 +104,25 @@ fn status_of(outcome: &Outcome, of_creation: StatusCode) -> StatusCode {
     }
 }
 
-async fn several(shared: &Shared, items: &[Item], wait: Option<Duration>) -> Result<Response, Problem> {
-    let epoch = shared.epoch().await?;
-    let prepared: Vec<_> = items.iter().map(|item| ingest::prepare(item, None, shared.rules())).collect();
-    let records = prepared.iter().flatten().map(|prepared| prepared.record.clone()).collect();
-    let mut appended = shared.ports.log.append(records).await.into_iter();
-    let mut answers: Vec<Answer> = prepared
-        .into_iter()
-        .map(|prepared| match prepared {
-            Ok(Prepared { command_id, .. }) => match accepted(epoch, appended.next(), command_id) {
-                Ok(accepted) => Answer::Accepted(accepted),
-                Err(problem) => Answer::Problem(Box::new(problem)),
-            },
-            Err(refusal) => Answer::Problem(Box::new(Problem::refused(refusal.code, refusal.errors))),
-        })
-        .collect();
+async fn several(access: &Access, items: &[Item], wait: Option<Duration>) -> Result<Response, Problem> {
+    let epoch = access.epoch().await?;
+    let mut admitted: Vec<Admitted> = Vec::with_capacity(items.len());
+    let mut admit = |item| {
+        let one = access.admit(item, None)?;
+        let command_id = one.command_id.clone();
+        admitted.push(one);
+        Ok::<_, Problem>(command_id)
+    };
+    let ids: Vec<_> = items.iter().map(&mut admit).collect();
+    let mut appended = access.append(admitted).await.into_iter();
+    let answer = |id: Result<String, Problem>| match id.and_then(|id| accepted(epoch, appended.next(), id)) {
+        Ok(accepted) => Answer::Accepted(accepted),
+        Err(problem) => Answer::Problem(Box::new(problem)),
+    };
+    let mut answers: Vec<Answer> = ids.into_iter().map(answer).collect();
     let status = if wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     if let Some(wait) = wait {
-        shared.end(&mut answers, wait).await?;
+        access.end(&mut answers, wait).await?;
     }
     Ok((status, Json(Answers { items: answers })).into_response())
 }
@@ -138,17 +146,13 @@ fn token_header(accepted: &Accepted) -> [(HeaderName, HeaderValue); 1] {
     [(HeaderName::from_static("consistency-token"), value)]
 }
 
-impl Shared {
-    fn rules(&self) -> Rules<'_> {
-        Rules { limits: &self.ports.limits, clock: &*self.ports.clock, random: &self.ports.random }
-    }
-
+impl Access {
     /// The outcome, if it was asked for and comes in time. When as many requests wait as may, nobody
     /// else does: the command is in the log all the same.
     async fn ended(&self, position: Position, wait: Option<Duration>) -> Result<Option<Outcome>, Problem> {
         let Some(wait) = wait else { return Ok(None) };
-        let Ok(_permit) = self.waiting.try_acquire() else { return Ok(None) };
-        match self.ports.reader.wait_for(position, wait).await? {
+        let Some(_place) = self.place_to_wait() else { return Ok(None) };
+        match self.command(position, wait).await? {
             CommandState::Known(row) => Ok(row.outcome(position.partition_id())),
             CommandState::Accepted | CommandState::Swept | CommandState::Unknown => Ok(None),
         }
@@ -169,32 +173,38 @@ impl Shared {
 }
 
 /// What `GET /v1/commands/{position}` shows.
-#[derive(Debug, Serialize)]
-struct Command {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CommandStatus")]
+pub(super) struct Command {
+    #[schemars(with = "outcome::Position")]
     position: Position,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<text::Time>")]
     accepted_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<text::Time>")]
     finished_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OutcomeRef>")]
     outcome: Option<Outcome>,
 }
 
 /// `GET /v1/commands/{position}`.
 pub(super) async fn show(
-    shared: State,
-    path: Result<Path<String>, PathRejection>,
+    access: Access,
+    path: OnePart,
     headers: HeaderMap,
-) -> Result<Json<serde_json::Value>, Problem> {
-    let Path(text) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let position: Position = text.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
-    let wait = parameters::wait(&headers, &shared.options)?;
-    let permit = shared.waiting.try_acquire();
-    let wait = wait.filter(|_| permit.is_ok()).unwrap_or_default();
-    let command = match shared.ports.reader.wait_for(position, wait).await? {
+) -> Result<Json<Command>, Problem> {
+    let text = parameters::whole(path)?;
+    let position: Position =
+        text.parse().map_err(|error| Problem::bad_request(format!("`position`: {error}")))?;
+    let wait = parameters::wait(&headers, access.options())?;
+    let place = wait.and_then(|_| access.place_to_wait());
+    let wait = wait.filter(|_| place.is_some()).unwrap_or_default();
+    let command = match access.command(position, wait).await? {
         CommandState::Known(row) => Command::of(position, *row),
         CommandState::Accepted => Command {
             position,
@@ -211,7 +221,7 @@ pub(super) async fn show(
             return Err(Problem::new(Reason::UnknownPosition, "the log has no such position"));
         }
     };
-    Ok(Json(serde_json::to_value(command).expect("a view always serialises")))
+    Ok(Json(command))
 }
 
 impl Command {

@@ -11,7 +11,7 @@
 //! oldest outcome that is kept. While nothing happens a comment is sent, with the cursor, so that neither
 //! side takes silence for a broken line.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     extract::{Query, rejection::QueryRejection},
@@ -19,15 +19,16 @@ use axum::{
     response::sse::{Event, Sse},
 };
 use futures::{Stream, stream};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    model::{Outcome, PartitionId, Space},
+    model::{Outcome, Space},
     reader::{Cursor, Follow, FollowError},
 };
 
-use super::{Problem, Shared, State, parameters, problem::Reason};
+use super::{Problem, access::Access, openapi::words::SpaceName, parameters, problem::Reason};
 
 /// How long a stream is silent at most.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -35,8 +36,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Where a stream begins that goes on from nowhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EventsFrom")]
 enum From {
     /// With what happens next.
     #[default]
@@ -46,10 +48,11 @@ enum From {
 }
 
 /// What may be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
-    space: String,
+    #[schemars(with = "SpaceName")]
+    space: Space,
     #[serde(default)]
     from: From,
 }
@@ -58,31 +61,22 @@ type Line = Result<Event, std::convert::Infallible>;
 
 /// Follows a space.
 pub(super) async fn follow(
-    shared: State,
+    access: Access,
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Line>>, Problem> {
     let query = parameters::query(query)?;
-    let space = Space::new(query.space).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let partition = shared.partition_of(&space).await?;
+    let space = access.read(query.space)?;
+    let partition = access.partition_of(&space).await?;
     let last = headers.get("last-event-id").filter(|last| !last.is_empty());
     let last = last.map(|last| Cursor::parse(last.to_str().unwrap_or_default(), &space)).transpose();
     let last = last.map_err(|error| Problem::bad_request(format!("`Last-Event-ID`: {error}")))?;
     let from = last.or_else(|| (query.from == From::Start).then(|| Cursor::start(partition)));
-    let permit = Arc::clone(&shared.streams).try_acquire_owned().map_err(|_| {
+    let permit = access.place_to_stream().ok_or_else(|| {
         Problem::new(Reason::TooManyStreams, "as many streams are open as may; close one, or try again later")
     })?;
-    let follow = shared.feed.follow(space, partition, from).await.map_err(problem)?;
+    let follow = space.follow(partition, from).await.map_err(problem)?;
     Ok(Sse::new(lines(follow, permit)))
-}
-
-impl Shared {
-    /// Where the commands of `space` lie in the present epoch.
-    async fn partition_of(&self, space: &Space) -> Result<PartitionId, Problem> {
-        let topology = self.ports.log.topology();
-        let partition = topology.partitioner.partition(space.as_str().as_bytes(), topology.partitions);
-        Ok(PartitionId { epoch: self.epoch().await?, partition })
-    }
 }
 
 fn problem(error: FollowError) -> Problem {

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::{
     vector::{Condition, Filter},
 };
 
-use super::Problem;
+use super::{Problem, body};
 
 /// How deep filters may stand in each other: more is a mistake, or an attack on the stack.
 const DEPTH_MAX: usize = 8;
@@ -28,25 +29,50 @@ const CONDITIONS_MAX: usize = 256;
 const VALUES_MAX: usize = 1_000;
 
 /// A filter as it was written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "Filter")]
+#[serde(deny_unknown_fields, default, expecting = "a filter: an object of conditions")]
 pub(super) struct FilterParts {
     kind: OneOrMany,
     session: OneOrMany,
+    #[schemars(with = "BTreeMap<String, ConditionParts>")]
     properties: BTreeMap<String, Value>,
+    /// At least one of these holds.
     any: Vec<FilterParts>,
+    /// This does not hold.
     not: Option<Box<FilterParts>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a string or a list of strings")]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What a property must be: a value, one of several, or within a range.
+#[derive(JsonSchema)]
+#[schemars(rename = "Condition", untagged)]
+#[expect(dead_code, reason = "a schema alone; conditions are read one by one, to say which is wrong")]
+enum ConditionParts {
+    Text(String),
+    Flag(bool),
+    Number(f64),
+    AnyOf(Vec<Scalar>),
+    Range(Range),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "a schema alone")]
+enum Scalar {
+    Text(String),
+    Flag(bool),
+    Number(f64),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a range {gte, gt, lte, lt}")]
 struct Range {
     gte: Option<f64>,
     gt: Option<f64>,
@@ -135,7 +161,7 @@ fn condition(pointer: &str, value: Value) -> Result<Condition, Problem> {
         }
         Value::Object(_) => {
             let range: Range = serde_json::from_value(value)
-                .map_err(|error| refused(Code::InvalidField, pointer, error.to_string()))?;
+                .map_err(|error| refused(Code::InvalidField, pointer, body::plain(&error.to_string())))?;
             Ok(Condition::Range { gte: range.gte, gt: range.gt, lte: range.lte, lt: range.lt })
         }
         scalar if is_scalar(&scalar) => Ok(Condition::AnyOf(vec![scalar])),

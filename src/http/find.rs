@@ -7,33 +7,49 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::SagaRow,
+    log::envelope::schema::{outcome, text},
     model::{Outcome, Position, Space, State as Stage, Timestamp},
     reader::CommandsWanted,
 };
 
-use super::{Problem, State, memories::Consistency, parameters, views::Read};
+use super::{
+    Problem,
+    access::Access,
+    memories::Consistency,
+    openapi::words::{OutcomeRef, SpaceName},
+    parameters,
+    views::Read,
+};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FindQuery {
+    #[schemars(with = "SpaceName")]
     space: Space,
+    /// The source that goes with `id`; none: the empty one.
     source: Option<String>,
+    /// The one command that holds this id.
     id: Option<String>,
+    /// Those in any of these states, with commas between them; none: all.
     state: Option<String>,
     #[serde(default)]
     order: Order,
+    /// How many at most; 50.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
+    /// Where to go on: the `next_cursor` of the list before.
     cursor: Option<String>,
     #[serde(default, rename = "consistency")]
     _consistency: Consistency,
 }
 
 /// In which order commands are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Order {
     /// As they stand in the log.
@@ -43,15 +59,19 @@ enum Order {
     Newest,
 }
 
-#[derive(Debug, Serialize)]
-struct Found {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Commands")]
+pub(super) struct Found {
     commands: Vec<CommandView>,
+    /// Null: there are no more.
     next_cursor: Option<String>,
 }
 
 /// A command, and how far it has come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FoundCommand")]
 struct CommandView {
+    #[schemars(with = "outcome::Position")]
     position: Position,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,10 +80,13 @@ struct CommandView {
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     kind: Option<String>,
+    #[schemars(with = "text::Time")]
     accepted_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<text::Time>")]
     finished_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OutcomeRef>")]
     outcome: Option<Outcome>,
 }
 
@@ -89,21 +112,21 @@ impl From<(Position, SagaRow)> for CommandView {
 
 /// Finds one command by its id, or lists those in some states.
 pub(super) async fn find(
-    shared: State,
+    access: Access,
     query: Result<Query<FindQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = parameters::query(query)?;
-    let limit = shared.limit(query.limit)?;
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
-    let reader = &shared.ports.reader;
+    let space = access.read(query.space)?;
+    let limit = access.limit(query.limit)?;
+    let (demand, _permit) = space.demand(&headers).await?;
+    let reader = space.reader();
     if let Some(id) = &query.id {
         if query.state.is_some() || query.cursor.is_some() {
             return Err(Problem::bad_request("`id` names one command; leave out `state` and `cursor`"));
         }
         let source = query.source.as_deref().unwrap_or_default();
-        let answer = reader.command_named(&query.space, source, id, demand).await?;
+        let answer = reader.command_named(&space, source, id, demand).await?;
         let commands = answer.value.into_iter().map(CommandView::from).collect();
         let value = Found { commands, next_cursor: None };
         return Ok(Json(Read { value, provenance: answer.provenance }).into_response());
@@ -116,7 +139,7 @@ pub(super) async fn find(
         newest_first: query.order == Order::Newest,
         after: query.cursor.as_deref().map(after).transpose()?,
         limit,
-        space: query.space,
+        space: space.clone(),
     };
     let answer = reader.commands(&wanted, demand).await?;
     let value = Found {

@@ -24,6 +24,8 @@ pub(super) enum Submission {
     Several(Vec<Item>),
 }
 
+/// One CloudEvent with its attributes inside.
+const STRUCTURED: &str = "application/cloudevents+json";
 const LINES: [&str; 5] = [
     "application/x-ndjson",
     "application/ndjson",
@@ -40,9 +42,10 @@ pub(super) fn split(headers: &HeaderMap, body: Bytes) -> Result<Submission, Prob
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let media_type = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default();
     match media_type.trim().to_ascii_lowercase().as_str() {
-        "application/json" if body.trim_ascii_start().starts_with(b"[") => array(&body),
-        "application/json" | "application/cloudevents+json" => Ok(Submission::One(Item::json(body))),
-        "application/cloudevents-batch+json" => array(&body),
+        "application/json" if body.trim_ascii_start().starts_with(b"[") => array(&body, Item::json),
+        "application/json" => Ok(Submission::One(Item::json(body))),
+        STRUCTURED => Ok(Submission::One(event(body))),
+        "application/cloudevents-batch+json" => array(&body, event),
         lines if LINES.contains(&lines) => self::lines(&body),
         _ => Err(Problem::new(
             Reason::UnsupportedMediaType,
@@ -52,22 +55,22 @@ pub(super) fn split(headers: &HeaderMap, body: Bytes) -> Result<Submission, Prob
     }
 }
 
-fn array(body: &Bytes) -> Result<Submission, Problem> {
+fn array(body: &Bytes, item: fn(Bytes) -> Item) -> Result<Submission, Problem> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
         let detail = format!("this is not a JSON array, from line {} on", error.line());
         Problem::refused(Code::Malformed, vec![FieldError::new(Code::Malformed, "", detail)])
     })?;
-    several(items.into_iter().map(|item| body.slice_ref(item.get().as_bytes())))
+    several(items.into_iter().map(|text| item(body.slice_ref(text.get().as_bytes()))))
 }
 
 fn lines(body: &Bytes) -> Result<Submission, Problem> {
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    several(lines.filter(|line| !line.is_empty()).map(|line| body.slice_ref(line)))
+    several(lines.filter(|line| !line.is_empty()).map(|line| Item::json(body.slice_ref(line))))
 }
 
-fn several(items: impl Iterator<Item = Bytes>) -> Result<Submission, Problem> {
+fn several(items: impl Iterator<Item = Item>) -> Result<Submission, Problem> {
     // One more than allowed is enough to know.
-    let items: Vec<Item> = items.map(Item::json).take(ITEMS_MAX + 1).collect();
+    let items: Vec<Item> = items.take(ITEMS_MAX + 1).collect();
     let refused = |code, detail: String| Problem::refused(code, vec![FieldError::new(code, "", detail)]);
     match items.len() {
         0 => Err(refused(Code::MissingField, "the request holds no command".to_owned())),
@@ -75,6 +78,14 @@ fn several(items: impl Iterator<Item = Bytes>) -> Result<Submission, Problem> {
             Err(refused(Code::TooLarge, format!("a request may hold at most {ITEMS_MAX} commands")))
         }
         _ => Ok(Submission::Several(items)),
+    }
+}
+
+/// What must be a CloudEvent, and not a command without its attributes.
+fn event(body: Bytes) -> Item {
+    Item {
+        body,
+        headers: vec![(header::CONTENT_TYPE.to_string(), Bytes::from_static(STRUCTURED.as_bytes()))],
     }
 }
 
@@ -114,6 +125,10 @@ mod tests {
         assert_eq!(count(split_as("application/json", b" [{}, {}]")), Some(2));
         assert_eq!(count(split_as("application/x-ndjson", b"{}\n\n  {}\r\n")), Some(2));
         assert_eq!(count(split_as("application/cloudevents-batch+json", b"[{}]")), Some(1));
+        let Ok(Submission::One(event)) = split_as("application/cloudevents+json", b"{}") else {
+            panic!("a structured event");
+        };
+        assert!(!event.headers.is_empty(), "a command without an event's attributes would pass for one");
     }
 
     #[test]

@@ -7,41 +7,55 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    log::envelope::schema::{outcome, text},
     model::{Effect, Position, Timestamp, Version, outcome::CommandName},
     reader::{Answer, Entry, Then},
 };
 
 use super::{
-    Problem, State,
-    memories::{Consistency, Shown, TwoParts},
-    parameters,
+    Problem,
+    access::Access,
+    memories::{Consistency, Shown},
+    parameters::{self, TwoParts},
     problem::Reason,
-    views::{MemoryView, Read},
+    views::{MemoryView, Read, present},
 };
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistoryQuery {
+    /// Whether vectors come with it.
     vectors: bool,
+    /// How many at most; 50.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
+    /// Where to go on: the `next_cursor` of the list before.
     cursor: Option<String>,
     #[serde(rename = "consistency")]
     _consistency: Consistency,
 }
 
 /// One version, and the command that made it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PastMemory")]
 struct EntryView {
+    #[schemars(with = "text::Version")]
     version: Version,
+    #[schemars(with = "outcome::Effect")]
     effect: Effect,
     /// From when it stood.
+    #[schemars(with = "text::Time")]
     since: Timestamp,
     /// Until when it stood; null: it stands.
+    #[schemars(with = "Option<text::Time>")]
     until: Option<Timestamp>,
+    #[schemars(with = "Option<outcome::Position>")]
     position: Option<Position>,
+    #[schemars(with = "Option<outcome::Command>")]
     command: Option<CommandName>,
     /// Null where it was deleted.
     memory: Option<MemoryView>,
@@ -62,30 +76,32 @@ impl EntryView {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "History")]
+pub(super) struct Listed {
     versions: Vec<EntryView>,
     /// Since when no version is missing; null: this space keeps none but the present one.
+    #[schemars(with = "Option<text::Time>")]
     whole_since: Option<Timestamp>,
+    /// Null: there are no more.
     next_cursor: Option<String>,
 }
 
 /// `GET /v1/memories/{space}/{id}/history`: newest first.
 pub(super) async fn list(
-    shared: State,
+    access: Access,
     path: TwoParts,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (space, id) = parameters::memory(path)?;
+    let space = access.read(space)?;
     let query = parameters::query(query)?;
     let before = query.cursor.as_deref().map(before).transpose()?;
-    let limit = shared.limit(query.limit)?;
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.history(&space, &id, before, limit, demand).await?;
-    let provenance = answer.provenance;
-    let history = answer.value.ok_or_else(|| Problem::absent("this memory", provenance.pending > 0))?;
+    let limit = access.limit(query.limit)?;
+    let (demand, _permit) = space.demand(&headers).await?;
+    let answer = space.reader().history(&space, &id, before, limit, demand).await?;
+    let (history, provenance) = present(answer, "this memory")?;
     let view = |entry| EntryView::of(entry, query.vectors);
     let value = Listed {
         versions: history.entries.into_iter().map(view).collect(),

@@ -15,7 +15,7 @@ use crate::{
         Headers, NewRecord,
         envelope::{self, Limits},
     },
-    model::{Code, FieldError},
+    model::{Code, Command, FieldError, Space},
     random::Random,
 };
 
@@ -36,6 +36,10 @@ pub struct Item {
 pub struct Prepared {
     /// Its idempotency key: the client's, or one that was made here.
     pub command_id: String,
+    /// Whose memories it is about.
+    pub space: Space,
+    /// Whether it creates or erases the space itself.
+    pub is_of_space: bool,
     /// What to append.
     pub record: NewRecord,
 }
@@ -83,8 +87,10 @@ pub fn prepare(item: &Item, key: Option<&str>, rules: Rules<'_>) -> Result<Prepa
         (None, Some(key)) => key.to_owned(),
         (None, None) => new_id(rules.clock, rules.random),
     };
+    let space = checked.space().clone();
+    let is_of_space = matches!(checked.command(), Command::SpaceCreate(_) | Command::SpaceErase);
     let record = checked.into_record(&command_id)?;
-    Ok(Prepared { command_id, record })
+    Ok(Prepared { command_id, space, is_of_space, record })
 }
 
 /// A UUIDv7: time-ordered ids are kinder to every index.

@@ -1,26 +1,32 @@
 //! The HTTP surface: commands in, reads out.
 //!
 //! ```text
-//! request ─▶ routes ─▶ ingest ─▶ log                    202, or waited for: 200
-//!                  └─▶ reader                           200 with its provenance
-//!                  └─▶ problem                          everything else, RFC 9457
+//! listener ─▶ routes ─▶ ingest ─▶ log                   202, or waited for: 200
+//!                  ├──▶ reader                         200 with its provenance
+//!                  └──▶ problem                        everything else, RFC 9457
 //! ```
 //!
 //! A command is refused here only when its bytes alone say that it can never be done; what it means
 //! is decided in log order, elsewhere. Status codes stand in [`problem`] and nowhere else.
 //!
-//! Without tokens it serves loopback alone.
+//! Without tokens it serves loopback alone. With them, [`access`] decides who may touch which space;
+//! no handler reaches a store past it.
 
+mod access;
 mod body;
 mod commands;
+mod docs;
 mod events;
 mod filter;
 mod find;
 mod forms;
 mod history;
 pub mod ingest;
+mod listener;
 mod memories;
+mod openapi;
 mod parameters;
+mod patience;
 mod problem;
 mod relations;
 mod routes;
@@ -35,23 +41,26 @@ mod writes;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, OnceLock},
-    time::Duration,
+    sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 
 use crate::{
     clock::Clock,
     ledger::Ledger,
     log::{CommandLog, envelope::Limits},
     random::Random,
-    reader::{Feed, Reader},
+    reader::Reader,
     tasks::Tasks,
 };
 
-use problem::{Problem, Reason};
+use access::{Shared, Tokens};
+use problem::Problem;
+
+pub use access::{Role, Spaces, TokenOptions};
 
 /// How the server listens, and its bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +72,18 @@ pub struct Options {
     pub body_bytes_max: usize,
     /// Longest a body may take to arrive, in milliseconds; 30,000.
     pub body_timeout_ms: u64,
+    /// Most bytes of a request's head: its first line and its headers; 65,536.
+    pub header_bytes_max: usize,
+    /// Most headers of a request; 100.
+    pub header_count_max: usize,
+    /// Longest a head may take to arrive, and longest that a connection may be silent between two
+    /// requests, in milliseconds; 30,000.
+    pub header_timeout_ms: u64,
+    /// Longest that a client may take in nothing of its answer, in milliseconds; 30,000.
+    pub answer_timeout_ms: u64,
+    /// Most connections at once; 900, below the 1,024 files that a process commonly may have open.
+    /// More wait in the system's queue until one ends.
+    pub connections_max: usize,
     /// Most requests that wait for an outcome or a token at once; 1,024. Beyond it, a command is
     /// answered 202 at once, and a read with a token 503.
     pub waiting_count_max: usize,
@@ -72,6 +93,8 @@ pub struct Options {
     pub wait_seconds_max: u64,
     /// Longest that requests may take to end when the server stops, in milliseconds; 5,000.
     pub drain_ms_max: u64,
+    /// Who may do what; none: everybody everything, and loopback alone is served.
+    pub tokens: Vec<TokenOptions>,
 }
 
 impl Default for Options {
@@ -80,16 +103,22 @@ impl Default for Options {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878),
             body_bytes_max: 32 << 20,
             body_timeout_ms: 30_000,
+            header_bytes_max: 64 << 10,
+            header_count_max: 100,
+            header_timeout_ms: 30_000,
+            answer_timeout_ms: 30_000,
+            connections_max: 900,
             waiting_count_max: 1_024,
             streams_count_max: 256,
             wait_seconds_max: 60,
             drain_ms_max: 5_000,
+            tokens: Vec::new(),
         }
     }
 }
 
 /// What the server tells of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Guarantees {
     /// `saga` or `acid`.
     pub guarantee: &'static str,
@@ -100,7 +129,7 @@ pub struct Guarantees {
 }
 
 /// Which store plays which part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Backends {
     /// The command log.
     pub log: &'static str,
@@ -111,9 +140,6 @@ pub struct Backends {
     /// The graph.
     pub graph: &'static str,
 }
-
-/// How often the ledger is asked for new outcomes while anybody follows them.
-const FEED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Everything that the server touches.
 pub struct Ports {
@@ -133,80 +159,62 @@ pub struct Ports {
     pub guarantees: Guarantees,
 }
 
-/// What every request sees.
-struct Shared {
-    ports: Ports,
-    options: Options,
-    partitions: u32,
-    epoch: OnceLock<u32>,
-    waiting: Semaphore,
-    streams: Arc<Semaphore>,
-    feed: Feed,
-}
-
 type State = axum::extract::State<Arc<Shared>>;
 
-impl Shared {
-    /// The log's epoch, once the worker has opened it.
-    async fn epoch(&self) -> Result<u32, Problem> {
-        if let Some(epoch) = self.epoch.get() {
-            return Ok(*epoch);
-        }
-        match self.ports.ledger.epoch().await? {
-            Some(row) => Ok(*self.epoch.get_or_init(|| row.epoch)),
-            None => Err(Problem::new(Reason::Starting, "the worker has not opened the log yet")),
-        }
-    }
+/// Options that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// An address that other machines may reach, and nobody to keep out.
+    #[error(
+        "`http.address` is {0}, which other machines may reach; without `[[http.tokens]]` only a loopback \
+         address such as 127.0.0.1:7878 is served"
+    )]
+    NotLoopback(SocketAddr),
+    /// A token that cannot be used.
+    #[error("{0}")]
+    Token(String),
+    /// A bound that lets nothing through.
+    #[error("`http.{0}` is 0, which lets no request through")]
+    Bound(&'static str),
 }
 
-/// An address that may not be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`http.address` is {0}, which other machines may reach; without tokens, which this version does not have \
-     yet, only a loopback address such as 127.0.0.1:7878 is served"
-)]
-pub struct NotLoopback(pub SocketAddr);
-
 impl Options {
-    /// Refuses an address that other machines may reach.
+    /// Refuses tokens that cannot be used, and without tokens an address that other machines may reach.
     ///
     /// # Errors
-    /// [`NotLoopback`].
-    pub fn check(&self) -> Result<(), NotLoopback> {
-        if self.address.ip().is_loopback() { Ok(()) } else { Err(NotLoopback(self.address)) }
+    /// [`OptionsError`], which names the setting and the fix.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        let tokens = Tokens::new(&self.tokens).map_err(OptionsError::Token)?;
+        let bounds = [
+            ("connections_max", self.connections_max),
+            ("header_bytes_max", self.header_bytes_max),
+            ("header_count_max", self.header_count_max),
+        ];
+        if let Some((name, _)) = bounds.into_iter().find(|(_, bound)| *bound == 0) {
+            return Err(OptionsError::Bound(name));
+        }
+        if tokens.is_empty() && !self.address.ip().is_loopback() {
+            return Err(OptionsError::NotLoopback(self.address));
+        }
+        Ok(())
     }
 }
 
 /// Serves until `tasks` stops and open requests have ended, or their time is up.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// When the options cannot be used.
 pub async fn serve(
     listener: TcpListener,
     ports: Ports,
     options: Options,
     tasks: Tasks,
 ) -> std::io::Result<()> {
-    let drain = Duration::from_millis(options.drain_ms_max);
-    let shared = Arc::new(Shared {
-        partitions: ports.log.topology().partitions,
-        epoch: OnceLock::new(),
-        waiting: Semaphore::new(options.waiting_count_max),
-        streams: Arc::new(Semaphore::new(options.streams_count_max)),
-        feed: Feed::new(Arc::clone(&ports.ledger), tasks.clone(), FEED_INTERVAL),
-        ports,
-        options,
-    });
-    let stop = tasks.clone();
-    let server = axum::serve(listener, routes::router(shared))
-        .with_graceful_shutdown(async move { stop.stopping().await });
-    tokio::select! {
-        served = std::future::IntoFuture::into_future(server) => served,
-        () = async { tasks.stopping().await; tokio::time::sleep(drain).await } => {
-            tracing::warn!("some requests did not end in time and are cut off");
-            Ok(())
-        }
-    }
+    let tokens = Tokens::new(&options.tokens).map_err(std::io::Error::other)?;
+    let bounds = listener::Bounds::from(&options);
+    let router = routes::router(Arc::new(Shared::new(ports, options, tokens, tasks.clone())));
+    listener::serve(listener, router, bounds, &tasks).await;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -222,6 +230,10 @@ mod tests {
         for open in ["0.0.0.0:7878", "192.168.1.2:7878", "[::]:7878"] {
             let refusal = at(open).check().expect_err("refused").to_string();
             assert!(refusal.contains("loopback") && refusal.contains("http.address"), "{refusal}");
+            let spaces = Spaces::One("*".to_owned());
+            let token =
+                TokenOptions { name: "a".into(), token_sha256: "0".repeat(64), spaces, role: Role::Read };
+            assert!(Options { tokens: vec![token], ..at(open) }.check().is_ok());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Headers, path parts and query parameters that several routes share.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use axum::{
     extract::{
@@ -12,12 +12,19 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    model::{MemoryId, Name, RelationKey, Space, Token, Version},
+    model::{
+        MemoryId, Name, RelationKey, Space, Token, Version,
+        ids::{ID_BYTES_MAX, InvalidName},
+    },
     reader::Demand,
 };
 
-use super::{Options, Problem, writes::Parallel};
+use super::{Options, Problem, body::plain, writes::Parallel};
 
+/// One path part.
+pub(super) type OnePart = Result<Path<String>, PathRejection>;
+/// The path parts of a memory.
+pub(super) type TwoParts = Result<Path<(String, String)>, PathRejection>;
 /// The path parts of a relation.
 pub(super) type FourParts = Result<Path<(String, String, String, String)>, PathRejection>;
 
@@ -49,19 +56,14 @@ pub(super) fn demand(headers: &HeaderMap, options: &Options) -> Result<Demand, P
 }
 
 /// The path part of a space.
-pub(super) fn space(path: Result<Path<String>, PathRejection>) -> Result<Space, Problem> {
-    let Path(space) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    Space::new(space).map_err(|error| Problem::bad_request(error.to_string()))
+pub(super) fn space(path: OnePart) -> Result<Space, Problem> {
+    part("space", &whole(path)?)
 }
 
 /// The path parts of a memory, percent-decoded: `%2F` is a slash inside an id.
-pub(super) fn memory(
-    path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<(Space, MemoryId), Problem> {
-    let Path((space, id)) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let space = Space::new(space).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let id = MemoryId::new(id).map_err(|error| Problem::bad_request(error.to_string()))?;
-    Ok((space, id))
+pub(super) fn memory(path: TwoParts) -> Result<(Space, MemoryId), Problem> {
+    let (space, id) = whole(path)?;
+    Ok((part("space", &space)?, part("id", &id)?))
 }
 
 /// The path parts of a relation, and its discriminator.
@@ -69,16 +71,33 @@ pub(super) fn relation(
     path: FourParts,
     query: Result<Query<Parallel>, QueryRejection>,
 ) -> Result<RelationKey, Problem> {
-    let Path((space, source, kind, target)) =
-        path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let bad = |error: &dyn std::fmt::Display| Problem::bad_request(error.to_string());
+    let (space, source, kind, target) = whole(path)?;
+    let discriminator = self::query(query)?.discriminator;
+    if discriminator.len() > ID_BYTES_MAX || discriminator.contains('\0') {
+        let detail = format!("`discriminator` has at most {ID_BYTES_MAX} bytes, none of them zero");
+        return Err(Problem::bad_request(detail));
+    }
     Ok(RelationKey {
-        space: Space::new(space).map_err(|error| bad(&error))?,
-        source: MemoryId::new(source).map_err(|error| bad(&error))?,
-        kind: Name::new(kind).map_err(|error| bad(&error))?,
-        target: MemoryId::new(target).map_err(|error| bad(&error))?,
-        discriminator: self::query(query)?.discriminator,
+        space: part("space", &space)?,
+        source: part("source", &source)?,
+        kind: part("type", &kind)?,
+        target: part("target", &target)?,
+        discriminator,
     })
+}
+
+/// All parts of a path, percent-decoded.
+pub(super) fn whole<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
+    path.map(|Path(parts)| parts).map_err(|rejection| {
+        let text = rejection.body_text();
+        let why = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
+        Problem::bad_request(format!("the path cannot be read: {why}"))
+    })
+}
+
+/// One part of a path or of a query, by the name that clients know it by.
+pub(super) fn part<T: FromStr<Err = InvalidName>>(name: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: InvalidName| Problem::bad_request(format!("`{name}` {}", error.problem)))
 }
 
 /// `Idempotency-Key`.
@@ -89,13 +108,18 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
 
 /// The query parameters, unknown ones refused.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    query.map(|Query(value)| value).map_err(|rejection| Problem::bad_request(rejection.body_text()))
+    query.map(|Query(value)| value).map_err(|rejection| {
+        let text = rejection.body_text();
+        let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::bad_request(format!("the query cannot be read: {}", plain(why)))
+    })
 }
 
 /// `?types=A,B`.
 pub(super) fn names(text: Option<&str>) -> Result<Vec<Name>, Problem> {
-    let parts = text.unwrap_or_default().split(',').filter(|part| !part.is_empty());
-    parts.map(|part| Name::new(part).map_err(|error| Problem::bad_request(error.to_string()))).collect()
+    let text = text.unwrap_or_default();
+    let parts = text.split(',').filter(|_| !text.is_empty());
+    parts.map(|name| part("types", name)).collect()
 }
 
 /// A version as an `ETag`.

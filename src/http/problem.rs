@@ -8,14 +8,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     ledger,
-    log::AppendError,
+    log::{AppendError, envelope::schema},
     model::{Code, FieldError, Outcome, outcome::Verdict},
     reader, vector,
 };
+
+use super::openapi::words::OutcomeRef;
 
 /// How long a client should wait before it tries again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -35,6 +38,10 @@ pub(super) enum Reason {
     BodyTooLarge,
     /// A body that did not arrive in time.
     BodyTimeout,
+    /// No token, or none that is known.
+    Unauthenticated,
+    /// A token that does not open this.
+    Forbidden,
     /// No such route.
     NoRoute,
     /// Another method is meant for this route.
@@ -80,6 +87,8 @@ impl Reason {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::UnknownPosition | Self::NoSchema => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Swept | Self::HistoryNotKept => StatusCode::GONE,
@@ -106,6 +115,8 @@ impl Reason {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "too_large",
             Self::BodyTimeout => "body_timeout",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnknownPosition => "unknown_position",
@@ -166,7 +177,8 @@ fn of_code(code: Code) -> StatusCode {
 }
 
 /// A problem as it goes out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ProblemDetails")]
 pub(super) struct Problem {
     #[serde(skip)]
     reason: Reason,
@@ -178,12 +190,14 @@ pub(super) struct Problem {
     detail: String,
     retryable: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<schema::outcome::Problem>")]
     errors: Vec<FieldError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OutcomeRef>")]
     outcome: Option<Box<Outcome>>,
 }
 
@@ -305,6 +319,9 @@ impl IntoResponse for Problem {
         if retryable {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -349,6 +366,8 @@ mod tests {
             Reason::KeyForSeveral,
             Reason::UnsupportedMediaType,
             Reason::BodyTimeout,
+            Reason::Unauthenticated,
+            Reason::Forbidden,
             Reason::NoRoute,
             Reason::MethodNotAllowed,
             Reason::UnknownPosition,

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, commands, events, find, history, memories,
+    Shared, commands, docs, events, find, history, memories, openapi,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, stats, status, walks, writes,
 };
@@ -44,6 +44,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/guarantees", get(status::guarantees))
         .route("/v1/status", get(status::status))
         .route("/schemas/{name}", get(schemas::show))
+        .route("/openapi.json", get(openapi::show))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::asset))
         .route("/livez", get(status::alive))
         .route("/readyz", get(status::ready))
         .route("/healthz", get(status::ready))

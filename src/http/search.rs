@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,40 +18,52 @@ use crate::{
 };
 
 use super::{
-    Problem, Shared, State, body,
+    Problem,
+    access::{Access, Granted},
+    body::{self, Object},
     filter::FilterParts,
-    parameters,
+    openapi::words::SpaceName,
     views::{HitView, Read},
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "Search", extend("anyOf" = [
+    {"required": ["vector"]}, {"required": ["sparse"]}, {"required": ["text"]},
+]))]
+pub(super) struct Wanted {
+    #[schemars(with = "SpaceName")]
     space: Space,
     #[serde(default)]
     vector: Option<Dense>,
     #[serde(default)]
-    sparse: Option<SparseParts>,
+    #[schemars(with = "Option<SparseParts>")]
+    sparse: Option<Object<SparseParts>>,
     #[serde(default)]
     text: Option<String>,
+    /// How many hits at most; 50.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
     #[serde(default)]
-    filter: Option<FilterParts>,
+    #[schemars(with = "Option<FilterParts>")]
+    filter: Option<Object<FilterParts>>,
     #[serde(default)]
     min_score: Option<f32>,
     #[serde(default)]
     include: Vec<Include>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SearchVector")]
+#[serde(untagged, expecting = "a list of numbers, or {\"b64\": …}")]
 enum Dense {
     Numbers(Vec<f32>),
     Bytes { b64: String },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SearchSparse")]
 #[serde(deny_unknown_fields)]
 struct SparseParts {
     indices: Vec<u32>,
@@ -58,62 +71,55 @@ struct SparseParts {
 }
 
 /// What hits carry beside the memory itself.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Include {
     Vectors,
 }
 
-#[derive(Debug, Serialize)]
-struct Found {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Hits")]
+pub(super) struct Found {
     hits: Vec<HitView>,
 }
 
 /// Searches one space.
-pub(super) async fn search(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let bytes = body::read(body, &shared.options).await?;
-    let wanted: Wanted =
-        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
-    let (question, vectors) = wanted.checked(&shared)?;
-    let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.search(&question, demand).await?;
-    let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, vectors)).collect() };
-    Ok(Json(Read { value, provenance: answer.provenance }).into_response())
+pub(super) async fn search(access: Access, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body, access.options()).await?;
+    let search = Search::checked(body::parse::<Wanted>(&bytes)?, &access)?;
+    Ok(Json(search.answer(&headers).await?).into_response())
 }
 
 /// Most questions of one batch.
 const SEARCHES_MAX: usize = 100;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Several {
-    searches: Vec<Wanted>,
+#[schemars(rename = "Searches")]
+pub(super) struct Several {
+    #[schemars(with = "Vec<Wanted>", length(min = 1, max = 100))]
+    searches: Vec<Object<Wanted>>,
 }
 
-#[derive(Debug, Serialize)]
-struct Answers {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SearchAnswers")]
+pub(super) struct Answers {
     answers: Vec<Read<Found>>,
 }
 
 /// `POST /v1/search/batch`: independent questions, answered in their order.
-pub(super) async fn batch(shared: State, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let bytes = body::read(body, &shared.options).await?;
-    let Several { searches } =
-        serde_json::from_slice(&bytes).map_err(|error| refused(Code::Malformed, "", &error))?;
+pub(super) async fn batch(access: Access, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let bytes = body::read(&headers, body, access.options()).await?;
+    let Several { searches } = body::parse(&bytes)?;
     if !(1..=SEARCHES_MAX).contains(&searches.len()) {
         let detail = format!("a batch holds 1 to {SEARCHES_MAX} searches; this one has {}", searches.len());
         return Err(refused(Code::InvalidField, "/searches", &detail));
     }
-    let questions = searches.into_iter().map(|wanted| wanted.checked(&shared));
-    let questions = questions.collect::<Result<Vec<_>, Problem>>()?;
-    let _permit = shared.permit(demand)?;
-    let mut answers = Vec::with_capacity(questions.len());
-    for (question, vectors) in &questions {
-        let answer = shared.ports.reader.search(question, demand).await?;
-        let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, *vectors)).collect() };
-        answers.push(Read { value, provenance: answer.provenance });
+    let searches = searches.into_iter().map(|Object(wanted)| Search::checked(wanted, &access));
+    let searches = searches.collect::<Result<Vec<_>, Problem>>()?;
+    let mut answers = Vec::with_capacity(searches.len());
+    for search in &searches {
+        answers.push(search.answer(&headers).await?);
     }
     Ok(Json(Answers { answers }).into_response())
 }
@@ -122,22 +128,39 @@ fn refused(code: Code, pointer: &str, detail: &dyn std::fmt::Display) -> Problem
     Problem::refused(code, vec![FieldError::new(code, pointer, detail.to_string())])
 }
 
-impl Wanted {
-    /// The question, and whether hits are to carry their vectors.
-    fn checked(self, shared: &Shared) -> Result<(Question, bool), Problem> {
-        let vectors = self.include.contains(&Include::Vectors);
-        let limit = shared.limit(self.limit)?;
-        Ok((self.question(limit)?, vectors))
+/// A question about a space that is open to who asks.
+struct Search<'a> {
+    space: Granted<'a>,
+    question: Question,
+    /// Whether hits are to carry their vectors.
+    vectors: bool,
+}
+
+impl<'a> Search<'a> {
+    fn checked(wanted: Wanted, access: &'a Access) -> Result<Self, Problem> {
+        let space = access.read(wanted.space.clone())?;
+        let vectors = wanted.include.contains(&Include::Vectors);
+        let limit = access.limit(wanted.limit)?;
+        Ok(Self { space, question: wanted.question(limit)?, vectors })
     }
 
+    async fn answer(&self, headers: &HeaderMap) -> Result<Read<Found>, Problem> {
+        let (demand, _permit) = self.space.demand(headers).await?;
+        let answer = self.space.reader().search(&self.question, demand).await?;
+        let value = Found { hits: answer.value.iter().map(|hit| HitView::of(hit, self.vectors)).collect() };
+        Ok(Read { value, provenance: answer.provenance })
+    }
+}
+
+impl Wanted {
     fn question(self, limit: usize) -> Result<Question, Problem> {
         Ok(Question {
             space: self.space,
             vector: self.vector.map(Dense::values).transpose()?,
-            sparse: self.sparse.map(SparseParts::checked).transpose()?,
+            sparse: self.sparse.map(|Object(sparse)| sparse.checked()).transpose()?,
             text: self.text,
             limit,
-            filter: self.filter.unwrap_or_default().checked()?,
+            filter: self.filter.map(|Object(filter)| filter.checked()).transpose()?.unwrap_or_default(),
             min_score: self.min_score,
         })
     }

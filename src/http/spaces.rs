@@ -2,30 +2,36 @@
 
 use axum::{
     Json,
-    extract::{Path, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Code, Declaration, Space};
 
-use super::{Problem, State, parameters, problem::Reason};
+use super::{
+    Problem,
+    access::Access,
+    openapi::words::{DeclarationParts, SpaceName},
+    parameters::{self, OnePart},
+    problem::Reason,
+};
 
-#[derive(Debug, Serialize)]
-struct Shown {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OneSpace")]
+pub(super) struct Shown {
+    #[schemars(with = "SpaceName")]
     space: Space,
     #[serde(flatten)]
+    #[schemars(with = "DeclarationParts")]
     declaration: Declaration,
 }
 
 /// What a space is declared to be, by `space.create` or by first use.
-pub(super) async fn show(
-    shared: State,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
-    let space = parameters::space(path)?;
-    match shared.ports.reader.declaration(&space).await? {
-        Some(declaration) => Ok(Json(Shown { space, declaration }).into_response()),
+pub(super) async fn show(access: Access, path: OnePart) -> Result<Response, Problem> {
+    let space = access.read(parameters::space(path)?)?;
+    match space.reader().declaration(&space).await? {
+        Some(declaration) => Ok(Json(Shown { space: space.clone(), declaration }).into_response()),
         None => Err(Problem::new(Reason::Command(Code::NotFound), "no command ever named this space")),
     }
 }

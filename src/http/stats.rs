@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Path, rejection::PathRejection},
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -15,29 +15,40 @@ use crate::{
     model::{Code, Name},
 };
 
-use super::{Problem, State, parameters, problem::Reason, views::Read};
+use super::{
+    Problem,
+    access::Access,
+    parameters::{self, OnePart},
+    problem::Reason,
+    views::Read,
+};
 
-#[derive(Debug, Serialize)]
-struct Stats {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Stats {
     memories: Memories,
     relations: Relations,
     commands: Commands,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MemoryCounts")]
 struct Memories {
     live: u64,
+    #[schemars(with = "BTreeMap<String, u64>")]
     kinds: BTreeMap<Name, u64>,
     tombstones: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RelationCounts")]
 struct Relations {
     live: u64,
+    #[schemars(with = "BTreeMap<String, u64>")]
     types: BTreeMap<Name, u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CommandCounts")]
 struct Commands {
     unfinished: u64,
 }
@@ -54,15 +65,10 @@ impl From<Counts> for Stats {
 }
 
 /// How much there is of a space.
-pub(super) async fn show(
-    shared: State,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let space = parameters::space(path)?;
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.stats(&space, demand).await?;
+pub(super) async fn show(access: Access, path: OnePart, headers: HeaderMap) -> Result<Response, Problem> {
+    let space = access.read(parameters::space(path)?)?;
+    let (demand, _permit) = space.demand(&headers).await?;
+    let answer = space.reader().stats(&space, demand).await?;
     match answer.value {
         Some(counts) => {
             let value = Stats::from(counts);

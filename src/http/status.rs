@@ -4,11 +4,18 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{PartitionId, Position, Timestamp};
+use crate::{
+    log::envelope::schema::{outcome, text},
+    model::{PartitionId, Position, Timestamp},
+};
 
-use super::{Guarantees, Problem, Shared, State};
+use super::{
+    Guarantees, Problem, State,
+    access::{Access, Operator},
+};
 
 /// Unfinished commands are counted one by one up to here.
 const UNFINISHED_COUNTED: usize = 1_000;
@@ -20,25 +27,31 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`, `/healthz`: the worker has opened the log, and the ledger answers.
 pub(super) async fn ready(shared: State) -> Result<&'static str, Problem> {
-    shared.epoch().await?;
-    shared.ports.ledger.epoch().await?;
+    shared.ready().await?;
     Ok("ready\n")
 }
 
 /// `GET /v1/guarantees`.
-pub(super) async fn guarantees(shared: State) -> Json<Guarantees> {
-    Json(shared.ports.guarantees.clone())
+pub(super) async fn guarantees(access: Access) -> Json<Guarantees> {
+    Json(access.guarantees().clone())
 }
 
-#[derive(Debug, Serialize)]
-struct Status {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Status {
     epoch: u32,
+    /// What all spaces together are doing, for who may see all of them.
+    #[serde(flatten)]
+    work: Option<Work>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Work {
     unfinished: usize,
     lag: u64,
     partitions: Vec<PartitionStatus>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PartitionStatus {
     partition: u32,
     /// Below it, every command is in the ledger.
@@ -61,33 +74,40 @@ struct PartitionStatus {
     published: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Oldest {
+    #[schemars(with = "outcome::Position")]
     position: Position,
     state: &'static str,
+    #[schemars(with = "text::Time")]
     accepted_at: Timestamp,
 }
 
-/// `GET /v1/status`: partitions that never held anything are left out.
-pub(super) async fn status(shared: State) -> Result<Response, Problem> {
-    let epoch = shared.epoch().await?;
+/// `GET /v1/status`: partitions that never held anything are left out. Who is no operator learns that
+/// the server works, and nothing of what it works on.
+pub(super) async fn status(access: Access) -> Result<Response, Problem> {
+    let epoch = access.epoch().await?;
+    let Ok(operator) = access.operator() else {
+        return Ok(Json(Status { epoch, work: None }).into_response());
+    };
     let mut partitions = Vec::new();
-    for partition in 0..shared.partitions {
-        let status = shared.partition(PartitionId { epoch, partition }).await?;
+    for partition in 0..access.partitions() {
+        let status = operator.partition(PartitionId { epoch, partition }).await?;
         if status.log_end > 0 || status.watermark > 0 {
             partitions.push(status);
         }
     }
     let unfinished = partitions.iter().map(|status| status.unfinished).sum();
     let lag = partitions.iter().map(|status| status.lag).sum();
-    Ok(Json(Status { epoch, unfinished, lag, partitions }).into_response())
+    let work = Some(Work { unfinished, lag, partitions });
+    Ok(Json(Status { epoch, work }).into_response())
 }
 
-impl Shared {
+impl Operator<'_> {
     async fn partition(&self, id: PartitionId) -> Result<PartitionStatus, Problem> {
-        let row = self.ports.ledger.partition(id).await?;
-        let bounds = self.ports.log.bounds(id.partition).await.map_err(crate::reader::Error::from)?;
-        let unfinished = self.ports.ledger.unfinished(id, 0, UNFINISHED_COUNTED).await?;
+        let row = self.ledger().partition(id).await?;
+        let bounds = self.log().bounds(id.partition).await.map_err(crate::reader::Error::from)?;
+        let unfinished = self.ledger().unfinished(id, 0, UNFINISHED_COUNTED).await?;
         Ok(PartitionStatus {
             partition: id.partition,
             watermark: row.watermark,

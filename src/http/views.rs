@@ -1,21 +1,31 @@
 //! What records look like on the wire.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     graph::Edge,
     ledger::Head,
+    log::envelope::schema::text,
     model::{
         Memory, MemoryId, Name, RelationKey, Sparse, Timestamp, Version, memory::Properties,
         outcome::RelationName,
     },
-    reader::{Hit, Neighbor, Provenance},
+    reader::{Answer, Hit, Neighbor, Provenance},
+};
+
+use super::{
+    Problem,
+    openapi::words::{RelationParts, StoredSparse},
 };
 
 /// A memory at its head.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StoredMemory")]
 pub(super) struct MemoryView {
+    #[schemars(with = "text::MemoryId")]
     id: MemoryId,
+    #[schemars(with = "text::Name")]
     kind: Name,
     content: String,
     properties: Properties,
@@ -24,13 +34,21 @@ pub(super) struct MemoryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<Vec<f32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<StoredSparse>")]
     sparse: Option<Sparse>,
+    #[schemars(with = "text::Time")]
     occurred_at: Timestamp,
+    #[schemars(with = "text::Time")]
     valid_from: Timestamp,
+    #[schemars(with = "Option<text::Time>")]
     valid_until: Option<Timestamp>,
+    #[schemars(with = "text::Time")]
     created_at: Timestamp,
+    #[schemars(with = "text::Time")]
     updated_at: Timestamp,
+    #[schemars(with = "Option<text::Time>")]
     accessed_at: Option<Timestamp>,
+    #[schemars(with = "text::Version")]
     version: Version,
 }
 
@@ -59,15 +77,21 @@ impl MemoryView {
 }
 
 /// A relation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StoredRelation")]
 pub(super) struct RelationView {
     #[serde(flatten)]
+    #[schemars(with = "RelationParts")]
     name: RelationName,
     weight: f64,
     properties: Properties,
+    #[schemars(with = "text::Time")]
     valid_from: Timestamp,
+    #[schemars(with = "Option<text::Time>")]
     valid_until: Option<Timestamp>,
+    #[schemars(with = "text::Time")]
     used_at: Timestamp,
+    #[schemars(with = "text::Version")]
     version: Version,
 }
 
@@ -86,9 +110,11 @@ impl From<Edge> for RelationView {
 }
 
 /// A memory that a walk reached.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Neighbor")]
 pub(super) struct NeighborView {
     depth: u32,
+    #[schemars(with = "RelationParts")]
     via: RelationName,
     memory: Option<MemoryView>,
 }
@@ -101,7 +127,8 @@ impl From<Neighbor> for NeighborView {
 }
 
 /// A memory that a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Hit")]
 pub(super) struct HitView {
     score: f32,
     stale: bool,
@@ -114,8 +141,21 @@ impl HitView {
     }
 }
 
+/// What was found, apart from what the answer says of itself.
+///
+/// # Errors
+/// The problem that `what` is not there, or not yet.
+pub(super) fn present<T>(answer: Answer<Option<T>>, what: &str) -> Result<(T, Provenance), Problem> {
+    let Answer { value, provenance } = answer;
+    match value {
+        Some(value) => Ok((value, provenance)),
+        None => Err(Problem::absent(what, provenance.pending > 0)),
+    }
+}
+
 /// An answer with what it says of itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReadOf{T}")]
 pub(super) struct Read<T> {
     #[serde(flatten)]
     pub(super) value: T,

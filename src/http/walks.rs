@@ -2,26 +2,27 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, Query,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{Query, rejection::QueryRejection},
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::{Direction, Walk},
+    log::envelope::schema::text,
     model::{MemoryId, Timestamp, outcome::RelationName},
     reader::{LineageSide, PathsQuestion},
 };
 
 use super::{
-    Problem, Shared, State,
-    memories::{Consistency, TwoParts},
-    parameters,
-    views::{NeighborView, Read},
+    Problem,
+    access::Access,
+    memories::Consistency,
+    openapi::words::{RelationParts, TypeList},
+    parameters::{self, OnePart, TwoParts},
+    views::{NeighborView, Read, present},
 };
 
 /// How far a lineage is followed where `depth` does not say.
@@ -32,7 +33,7 @@ const PATH_DEPTH_DEFAULT: u32 = 4;
 const PATHS_DEFAULT: usize = 10;
 
 /// Which way in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Side {
     /// What came of it.
@@ -44,19 +45,25 @@ enum Side {
     Both,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LineageQuery {
     direction: Side,
+    /// As it was valid at this time.
+    #[schemars(with = "Option<text::Time>")]
     as_of: Option<Timestamp>,
+    /// How many hops; 8.
+    #[schemars(range(min = 1, max = 8))]
     depth: Option<u32>,
+    /// How many at most, each way; 50.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
     #[serde(rename = "consistency")]
     _consistency: Consistency,
 }
 
-#[derive(Debug, Serialize)]
-struct Lineage {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Lineage {
     #[serde(skip_serializing_if = "Option::is_none")]
     backward: Option<Vec<NeighborView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,16 +72,16 @@ struct Lineage {
 
 /// `GET /v1/memories/{space}/{id}/lineage`.
 pub(super) async fn lineage(
-    shared: State,
+    access: Access,
     path: TwoParts,
     query: Result<Query<LineageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (space, id) = parameters::memory(path)?;
+    let space = access.read(space)?;
     let query = parameters::query(query)?;
-    let bounds = (shared.depth(query.depth, LINEAGE_DEPTH_DEFAULT)?, shared.limit(query.limit)?);
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
+    let bounds = (access.depth(query.depth, LINEAGE_DEPTH_DEFAULT)?, access.limit(query.limit)?);
+    let (demand, _permit) = space.demand(&headers).await?;
     let sides: &[LineageSide] = match query.direction {
         Side::Forward => &[LineageSide::Forward],
         Side::Backward => &[LineageSide::Backward],
@@ -84,9 +91,8 @@ pub(super) async fn lineage(
     let mut told = None;
     for side in sides {
         let walk = Walk { as_of: query.as_of, ..side.walk() };
-        let answer = shared.ports.reader.neighbors(&space, &id, &walk, bounds, demand).await?;
-        let provenance = answer.provenance;
-        let reached = answer.value.ok_or_else(|| Problem::absent("this memory", provenance.pending > 0))?;
+        let answer = space.reader().neighbors(&space, &id, &walk, bounds, demand).await?;
+        let (reached, provenance) = present(answer, "this memory")?;
         let views = Some(reached.into_iter().map(NeighborView::from).collect());
         match side {
             LineageSide::Backward => value.backward = views,
@@ -98,67 +104,85 @@ pub(super) async fn lineage(
     Ok(Json(Read { value, provenance }).into_response())
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ContradictionsQuery {
+    /// As it was valid at this time.
+    #[schemars(with = "Option<text::Time>")]
     as_of: Option<Timestamp>,
+    /// How many at most; 50.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
     #[serde(rename = "consistency")]
     _consistency: Consistency,
 }
 
-#[derive(Debug, Serialize)]
-struct Contradictions {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Contradictions {
     contradictions: Vec<NeighborView>,
 }
 
 /// `GET /v1/memories/{space}/{id}/contradictions`: either way, since a contradiction has no direction.
 pub(super) async fn contradictions(
-    shared: State,
+    access: Access,
     path: TwoParts,
     query: Result<Query<ContradictionsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (space, id) = parameters::memory(path)?;
+    let space = access.read(space)?;
     let query = parameters::query(query)?;
-    let limit = shared.limit(query.limit)?;
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
+    let limit = access.limit(query.limit)?;
+    let (demand, _permit) = space.demand(&headers).await?;
     let types = parameters::names(Some("CONTRADICTS"))?;
     let walk = Walk { direction: Direction::Both, types, as_of: query.as_of, ..Walk::default() };
-    let answer = shared.ports.reader.neighbors(&space, &id, &walk, (1, limit), demand).await?;
-    let provenance = answer.provenance;
-    let reached = answer.value.ok_or_else(|| Problem::absent("this memory", provenance.pending > 0))?;
+    let answer = space.reader().neighbors(&space, &id, &walk, (1, limit), demand).await?;
+    let (reached, provenance) = present(answer, "this memory")?;
     let value = Contradictions { contradictions: reached.into_iter().map(NeighborView::from).collect() };
     Ok(Json(Read { value, provenance }).into_response())
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PathsQuery {
+    /// Where paths begin.
+    #[schemars(with = "text::MemoryId")]
     from: String,
+    /// Where they end; another memory.
+    #[schemars(with = "text::MemoryId")]
     to: String,
     #[serde(default)]
     direction: Direction,
+    #[schemars(with = "Option<TypeList>")]
     types: Option<String>,
+    /// As it was valid at this time.
+    #[schemars(with = "Option<text::Time>")]
     as_of: Option<Timestamp>,
+    /// How many hops at most; 4.
+    #[schemars(range(min = 1, max = 8))]
     depth: Option<u32>,
+    /// How many at most; 10.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<usize>,
+    /// Whether the shortest ones are enough.
     #[serde(default)]
     shortest: bool,
     #[serde(default, rename = "consistency")]
     _consistency: Consistency,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Path")]
 struct PathView {
     length: usize,
+    #[schemars(with = "Vec<text::MemoryId>")]
     memories: Vec<MemoryId>,
+    #[schemars(with = "Vec<RelationParts>")]
     relations: Vec<RelationName>,
 }
 
-#[derive(Debug, Serialize)]
-struct Paths {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Paths {
     paths: Vec<PathView>,
     /// Whether the search was ended by its bounds, so that there may be more.
     truncated: bool,
@@ -166,20 +190,20 @@ struct Paths {
 
 /// `GET /v1/paths/{space}?from=&to=`.
 pub(super) async fn paths(
-    shared: State,
-    path: Result<Path<String>, PathRejection>,
+    access: Access,
+    path: OnePart,
     query: Result<Query<PathsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let space = parameters::space(path)?;
+    let space = access.read(parameters::space(path)?)?;
     let query = parameters::query(query)?;
-    let end = |text: &str| MemoryId::new(text).map_err(|error| Problem::bad_request(error.to_string()));
-    let (from, to) = (end(&query.from)?, end(&query.to)?);
+    let from: MemoryId = parameters::part("from", &query.from)?;
+    let to: MemoryId = parameters::part("to", &query.to)?;
     if from == to {
         return Err(Problem::bad_request("`from` and `to` are one memory; a path leads to another"));
     }
     let question = PathsQuestion {
-        space,
+        space: space.clone(),
         from,
         to,
         walk: Walk {
@@ -188,13 +212,12 @@ pub(super) async fn paths(
             as_of: query.as_of,
             ..Walk::default()
         },
-        depth: shared.depth(query.depth, PATH_DEPTH_DEFAULT)?,
-        limit: shared.limit(Some(query.limit.unwrap_or(PATHS_DEFAULT)))?,
+        depth: access.depth(query.depth, PATH_DEPTH_DEFAULT)?,
+        limit: access.limit(Some(query.limit.unwrap_or(PATHS_DEFAULT)))?,
         shortest: query.shortest,
     };
-    let demand = parameters::demand(&headers, &shared.options)?;
-    let _permit = shared.permit(demand)?;
-    let answer = shared.ports.reader.paths(&question, demand).await?;
+    let (demand, _permit) = space.demand(&headers).await?;
+    let answer = space.reader().paths(&question, demand).await?;
     let provenance = answer.provenance;
     let absent =
         |which: &str| Problem::absent(&format!("the memory that `{which}` names"), provenance.pending > 0);
@@ -210,17 +233,4 @@ pub(super) async fn paths(
     };
     let value = Paths { paths: found.paths.into_iter().map(view).collect(), truncated: found.truncated };
     Ok(Json(Read { value, provenance }).into_response())
-}
-
-impl Shared {
-    /// A `depth` within its bounds.
-    pub(super) fn depth(&self, asked: Option<u32>, default: u32) -> Result<u32, Problem> {
-        let most = self.ports.reader.options().depth_max;
-        let depth = asked.unwrap_or(default.min(most));
-        if (1..=most).contains(&depth) {
-            Ok(depth)
-        } else {
-            Err(Problem::bad_request(format!("`depth` goes from 1 to {most}")))
-        }
-    }
 }

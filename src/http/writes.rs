@@ -10,82 +10,92 @@
 
 use axum::{
     body::Body,
-    extract::{
-        Path, Query,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{Query, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::model::{Code, FieldError, RelationKey, Space};
 
 use super::{
-    Problem, Shared, State, body, commands,
+    Problem,
+    access::Access,
+    body, commands,
     ingest::Item,
-    parameters::{self, FourParts},
+    parameters::{self, FourParts, OnePart, TwoParts},
     problem::Reason,
 };
 
 /// What a body may be called.
 const JSON_TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
+/// The body of a write that has none.
+const NO_FIELDS: Bytes = Bytes::from_static(b"{}");
 
 /// `PUT /v1/memories/{space}/{id}`.
 pub(super) async fn put_memory(
-    shared: State,
-    path: Result<Path<(String, String)>, PathRejection>,
+    access: Access,
+    path: TwoParts,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (space, id) = parameters::memory(path)?;
-    let mut members = vec![("id", json!(id))];
-    members.extend(if_version(&headers)?);
-    members.extend(if_absent(&headers)?);
-    let body = object(&shared, &headers, body).await?;
-    send(&shared, &headers, "memory.put", &space, &members, &body).await
+    let body = object(&access, &headers, body);
+    memory(&access, "memory.put", path, &headers, body).await
 }
 
 /// `PATCH /v1/memories/{space}/{id}`.
 pub(super) async fn patch_memory(
-    shared: State,
-    path: Result<Path<(String, String)>, PathRejection>,
+    access: Access,
+    path: TwoParts,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (space, id) = parameters::memory(path)?;
     refuse(&headers, &header::IF_NONE_MATCH, "a patch changes what is there")?;
-    let mut members = vec![("id", json!(id))];
-    members.extend(if_version(&headers)?);
-    let body = object(&shared, &headers, body).await?;
-    send(&shared, &headers, "memory.patch", &space, &members, &body).await
+    let body = object(&access, &headers, body);
+    memory(&access, "memory.patch", path, &headers, body).await
 }
 
 /// `DELETE /v1/memories/{space}/{id}`.
 pub(super) async fn delete_memory(
-    shared: State,
-    path: Result<Path<(String, String)>, PathRejection>,
+    access: Access,
+    path: TwoParts,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (space, id) = parameters::memory(path)?;
     refuse(&headers, &header::IF_NONE_MATCH, "a deletion is of what is there")?;
+    memory(&access, "memory.delete", path, &headers, async { Ok(NO_FIELDS) }).await
+}
+
+/// One memory's write, under the preconditions of its headers; the body is read once they are known
+/// to be good.
+async fn memory(
+    access: &Access,
+    kind: &str,
+    path: TwoParts,
+    headers: &HeaderMap,
+    body: impl Future<Output = Result<Bytes, Problem>>,
+) -> Result<Response, Problem> {
+    let (space, id) = parameters::memory(path)?;
     let mut members = vec![("id", json!(id))];
-    members.extend(if_version(&headers)?);
-    send(&shared, &headers, "memory.delete", &space, &members, b"{}").await
+    members.extend(if_version(headers)?);
+    members.extend(if_absent(headers)?);
+    send(access, headers, kind, &space, &members, &body.await?).await
 }
 
 /// What a relation's path leaves to the query.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Parallel {
+    /// Tells parallel relations apart.
+    #[schemars(length(max = 255))]
     pub(super) discriminator: String,
 }
 
 /// `PUT /v1/relations/{space}/{source}/{type}/{target}`.
 pub(super) async fn put_relation(
-    shared: State,
+    access: Access,
     path: FourParts,
     query: Result<Query<Parallel>, QueryRejection>,
     headers: HeaderMap,
@@ -93,59 +103,56 @@ pub(super) async fn put_relation(
 ) -> Result<Response, Problem> {
     let relation = parameters::relation(path, query)?;
     no_preconditions(&headers)?;
-    let body = object(&shared, &headers, body).await?;
-    send(&shared, &headers, "relation.put", &relation.space, &names(&relation), &body).await
+    let body = object(&access, &headers, body).await?;
+    send(&access, &headers, "relation.put", &relation.space, &names(&relation), &body).await
 }
 
 /// `DELETE /v1/relations/{space}/{source}/{type}/{target}`.
 pub(super) async fn delete_relation(
-    shared: State,
+    access: Access,
     path: FourParts,
     query: Result<Query<Parallel>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let relation = parameters::relation(path, query)?;
     no_preconditions(&headers)?;
-    send(&shared, &headers, "relation.delete", &relation.space, &names(&relation), b"{}").await
+    send(&access, &headers, "relation.delete", &relation.space, &names(&relation), &NO_FIELDS).await
 }
 
 /// `PUT /v1/spaces/{space}`.
 pub(super) async fn create_space(
-    shared: State,
-    path: Result<Path<String>, PathRejection>,
+    access: Access,
+    path: OnePart,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let space = parameters::space(path)?;
     no_preconditions(&headers)?;
-    let body = object(&shared, &headers, body).await?;
-    send(&shared, &headers, "space.create", &space, &[], &body).await
+    let body = object(&access, &headers, body).await?;
+    send(&access, &headers, "space.create", &space, &[], &body).await
 }
 
 fn names(relation: &RelationKey) -> Vec<(&'static str, Value)> {
-    let mut members = vec![
+    vec![
         ("source", json!(relation.source)),
         ("type", json!(relation.kind)),
         ("target", json!(relation.target)),
-    ];
-    if !relation.discriminator.is_empty() {
-        members.push(("discriminator", json!(relation.discriminator)));
-    }
-    members
+        ("discriminator", json!(relation.discriminator)),
+    ]
 }
 
 async fn send(
-    shared: &Shared,
+    access: &Access,
     headers: &HeaderMap,
     kind: &str,
     space: &Space,
     members: &[(&str, Value)],
     body: &[u8],
 ) -> Result<Response, Problem> {
-    let wait = parameters::wait(headers, &shared.options)?;
+    let wait = parameters::wait(headers, access.options())?;
     let key = parameters::idempotency_key(headers)?;
     let item = Item::json(command(kind, space, members, body));
-    commands::one(shared, &item, key, wait, StatusCode::CREATED).await
+    commands::one(access, &item, key, wait, StatusCode::CREATED).await
 }
 
 /// The command's text: `body` is that of one JSON object.
@@ -165,7 +172,7 @@ fn command(kind: &str, space: &Space, members: &[(&str, Value)], body: &[u8]) ->
 }
 
 /// The body, which must be one JSON object and nothing else.
-async fn object(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+async fn object(access: &Access, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).map_or("application/json", |value| {
         value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
     });
@@ -173,7 +180,7 @@ async fn object(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Byte
         let detail = "send the body as `content-type: application/json`";
         return Err(Problem::new(Reason::UnsupportedMediaType, detail));
     }
-    let bytes = body::read(body, &shared.options).await?;
+    let bytes = body::read(headers, body, access.options()).await?;
     let malformed = |detail: String| {
         Problem::refused(Code::Malformed, vec![FieldError::new(Code::Malformed, "", detail)])
     };

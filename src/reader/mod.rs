@@ -27,12 +27,13 @@ mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     graph,
     ledger::{self, Ledger},
-    log::{CommandLog, ReadError},
+    log::{CommandLog, ReadError, envelope::schema::text},
     model::{FieldError, Version},
     vector,
 };
@@ -100,7 +101,7 @@ pub struct Reader {
 }
 
 /// Where an answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServedFrom {
     /// The store whose question this is. For reads by id, and for walks on the heads, the ledger.
@@ -110,12 +111,13 @@ pub enum ServedFrom {
 }
 
 /// What an answer says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Provenance {
     /// Where it came from.
     pub served_from: ServedFrom,
     /// The record's version, where the answer is one record.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<text::Version>")]
     pub version: Option<Version>,
     /// Whether any part of it came from a store that is not level with the heads.
     pub stale: bool,

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
-use super::{World, run};
+use crate::world::{World, run};
 
 /// An open stream of events.
 struct Stream(Box<dyn std::io::BufRead + Send>);

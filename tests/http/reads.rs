@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{World, run};
+use crate::world::{World, run};
 
 #[test]
 fn filters_lists_counts_and_commands_tell_one_story() {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{World, run};
+use crate::world::{World, run};
 
 /// Hits of a question that count.
 const TOP: usize = 10;

@@ -125,10 +125,14 @@ fn binary<'a>(value: &'a [u8], headers: &'a [(String, Bytes)], depth_max: usize)
                 name,
                 format!("the header `{header_name}` comes twice; send one"),
             );
-        } else if let Ok(text) = std::str::from_utf8(value) {
-            parts.attributes.push((name, Cow::Borrowed(text)));
-        } else {
-            parts.problem(Code::InvalidField, name, format!("the header `{header_name}` is not UTF-8"));
+            continue;
+        }
+        match std::str::from_utf8(value) {
+            Ok(text) if text.contains('\0') => parts.problem(Code::InvalidField, name, json::NUL),
+            Ok(text) => parts.attributes.push((name, Cow::Borrowed(text))),
+            Err(_) => {
+                parts.problem(Code::InvalidField, name, format!("the header `{header_name}` is not UTF-8"));
+            }
         }
     }
     add_trace_headers(&mut parts, headers);
@@ -209,7 +213,8 @@ fn unknown_field(parts: &mut Parts<'_>, key: &str) {
 /// it there. What the command itself says comes first in bare and structured form.
 fn add_trace_headers<'a>(parts: &mut Parts<'a>, headers: &'a [(String, Bytes)]) {
     for name in ["traceparent", "tracestate"] {
-        let Some(Ok(text)) = header(headers, name).map(|value| std::str::from_utf8(value)) else { continue };
+        let text = header(headers, name).and_then(|value| std::str::from_utf8(value).ok());
+        let Some(text) = text.filter(|text| !text.contains('\0')) else { continue };
         if parts.form == Form::Binary {
             parts.attributes.retain(|(known, _)| *known != name);
         }

@@ -22,6 +22,8 @@ use crate::model::{Code, FieldError, canonical};
 const DEPTH_CEILING: usize = 256;
 /// A longer key is left out of pointers: they are for people.
 const POINTER_KEY_BYTES_MAX: usize = 128;
+/// Postgres has no text with U+0000 in it, and every store must take the same records.
+pub(super) const NUL: &str = "the text holds U+0000, which not every store can keep; leave it out";
 
 /// A JSON value that borrows from its text where it can.
 #[derive(Debug, Clone, PartialEq)]
@@ -350,6 +352,10 @@ impl<'a> Parser<'a> {
     fn unicode_escape(&mut self) -> Result<char, NotJson> {
         self.at += 1;
         let first = self.four_hex()?;
+        if first == 0 {
+            self.problem(Code::InvalidField, NUL);
+            return Ok(char::REPLACEMENT_CHARACTER);
+        }
         if let Some(character) = char::from_u32(first) {
             return Ok(character);
         }

@@ -221,7 +221,7 @@ fn what_could_inject_survives_byte_for_byte() {
         "\u{fdfa}\u{1f600}",
     ];
     for text in corpus {
-        let data = json!({"id": text, "content": format!("{text}\u{0}\r\n"), "session": text,
+        let data = json!({"id": text, "content": format!("{text}\u{1}\r\n"), "session": text,
                           "properties": {"p": text, "l": [text], "o": {text: text}}});
         for record in [draft("memory.put", &data).bare(), draft("memory.put", &data).binary()] {
             let envelope = accepted(&appended(record));
@@ -229,7 +229,7 @@ fn what_could_inject_survives_byte_for_byte() {
                 panic!("another command")
             };
             assert_eq!(put.id.as_str(), text);
-            assert_eq!(put.content, format!("{text}\u{0}\r\n"));
+            assert_eq!(put.content, format!("{text}\u{1}\r\n"));
             assert_eq!(put.session.as_deref(), Some(text));
             assert_eq!(Value::Object(put.properties), data["properties"]);
         }

@@ -21,6 +21,9 @@ pub(super) const BAD_DATA: &[(&str, &str, Code, &str)] = &[
     ("memory.put", r#"{"kind":"no-name"}"#, InvalidField, "/data/kind"),
     ("memory.put", r#"{"content":7}"#, InvalidField, "/data/content"),
     ("memory.put", r#"{"content":"\ud800"}"#, InvalidField, "/data/content"),
+    ("memory.put", r#"{"content":"a\u0000b"}"#, InvalidField, "/data/content"),
+    ("memory.put", r#"{"session":"\u0000"}"#, InvalidField, "/data/session"),
+    ("memory.put", r#"{"properties":{"a":{"b":["\u0000"]}}}"#, InvalidField, "/data/properties/a/b/0"),
     ("memory.put", r#"{"session":""}"#, InvalidField, "/data/session"),
     ("memory.put", r#"{"importance":1.5}"#, InvalidField, "/data/importance"),
     ("memory.put", r#"{"importance":-1}"#, InvalidField, "/data/importance"),
@@ -275,6 +278,14 @@ fn binary_headers_are_named_when_they_are_missing_doubled_or_no_text() {
             .filter(|(key, _)| *key == header)
             .for_each(|(_, v)| *v = Bytes::from_static(b"\xff"));
         assert_eq!(failed(&appended(garbled)).code, InvalidField);
+        let mut with_nul = sent.clone();
+        with_nul
+            .headers
+            .iter_mut()
+            .filter(|(key, _)| *key == header)
+            .for_each(|(_, v)| *v = Bytes::from_static(b"a\0"));
+        let error = failed(&appended(with_nul)).errors.remove(0);
+        assert_eq!((error.code, error.pointer), (InvalidField, format!("/{name}")));
     }
 }
 

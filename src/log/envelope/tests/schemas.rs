@@ -98,10 +98,13 @@ fn what_the_decoder_accepts_its_schema_accepts() {
     }
 }
 
-/// What the decoder refuses and no schema can: order, equal lengths, what bytes mean, keys named
+/// What the decoder refuses and no schema can, or not wherever a text stands: U+0000, order, equal lengths, what bytes mean, keys named
 /// twice, numbers that JSON readers round.
 const BEYOND_SCHEMAS: &[&str] = &[
     r#"{"content":"\ud800"}"#,
+    r#"{"content":"a\u0000b"}"#,
+    r#"{"session":"\u0000"}"#,
+    r#"{"properties":{"a":{"b":["\u0000"]}}}"#,
     r#"{"vector":[0.1,1e400]}"#,
     r#"{"vector":{"b64":"AAAA"}}"#,
     r#"{"vector":{"b64":"AADAfw=="}}"#,
