@@ -13,6 +13,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  engraft bench embedded --count 10000 --rounds 1")]
     Embedded(Arguments),
     /// Single reads: by id, searches, walks, beside the stores below them, in microseconds
+    #[command(after_help = "Example:\n  engraft bench reads --count 20000")]
     Reads(Arguments),
     /// An audit of so many memories, which are put first
     #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]

@@ -72,7 +72,7 @@ pub struct Ports {
 pub struct Options {
     /// Most hits of a search, items of a list, and memories of a walk; 1,000.
     pub limit_max: usize,
-    /// Longest walk, in hops; 8.
+    /// Longest walk, in hops; 16.
     pub depth_max: u32,
     /// Most unfinished commands that one question looks through; 10,000. Beyond it, a read with a
     /// token waits for all of its space.
@@ -83,7 +83,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limit_max: 1_000, depth_max: 8, unfinished_count_max: 10_000, poll_interval_ms: 20 }
+        Self { limit_max: 1_000, depth_max: 16, unfinished_count_max: 10_000, poll_interval_ms: 20 }
     }
 }
 

@@ -14,7 +14,10 @@ use crate::{
     vector::{self, Filter, Payload, Point, Query, Search, exact},
 };
 
-use super::{Answer, Demand, Error, Provenance, Reader, Scope, fusion::fuse};
+use super::{
+    Answer, Demand, Error, Provenance, Reader, Scope,
+    fusion::{OF_VECTORS, OF_WORDS, fuse},
+};
 
 /// How many hits each leg of a hybrid search brings for one that is asked for: what is tenth by
 /// meaning and tenth by words may well be first of both.
@@ -54,6 +57,8 @@ pub struct Hit {
 
 /// One leg's hits after their heads have been read, best first.
 struct Leg {
+    /// What its ranks count for beside those of other legs.
+    weight: f32,
     hits: Vec<Hit>,
 }
 
@@ -73,7 +78,7 @@ impl Reader {
         let hybrid = queries.len() > 1;
         let fetch = if hybrid { limit * HYBRID_PREFETCH } else { limit } + SPARE_HITS;
         let mut legs = Vec::with_capacity(queries.len());
-        for query in queries {
+        for (query, weight) in queries {
             let search = Search {
                 space: question.space.clone(),
                 layout: declaration.layout(),
@@ -82,7 +87,7 @@ impl Reader {
                 filter: question.filter.clone(),
                 min_score: question.min_score.filter(|_| !hybrid),
             };
-            legs.push(self.leg(&search).await?);
+            legs.push(self.leg(&search, weight).await?);
         }
         let mut hits = if hybrid { fused(legs, question.min_score) } else { single(legs) };
         hits.truncate(limit);
@@ -91,7 +96,7 @@ impl Reader {
     }
 
     /// One search of the store, checked against heads.
-    async fn leg(&self, search: &Search) -> Result<Leg, Error> {
+    async fn leg(&self, search: &Search, weight: f32) -> Result<Leg, Error> {
         let found = self.ports.vectors.search(search).await?;
         let ids: Vec<_> = found.iter().map(|hit| (search.space.clone(), hit.id.clone())).collect();
         let heads = self.ports.ledger.heads(&ids).await?;
@@ -110,7 +115,7 @@ impl Reader {
             let by_score = if distance { rising } else { rising.reverse() };
             by_score.then_with(|| a.head.id.cmp(&b.head.id))
         });
-        Ok(Leg { hits })
+        Ok(Leg { weight, hits })
     }
 }
 
@@ -136,7 +141,7 @@ fn single(legs: Vec<Leg>) -> Vec<Hit> {
 
 fn fused(legs: Vec<Leg>, min_score: Option<f32>) -> Vec<Hit> {
     let order: Vec<(MemoryId, f32)> =
-        fuse(legs.iter().map(|leg| leg.hits.iter().map(|hit| &hit.head.id).collect()))
+        fuse(legs.iter().map(|leg| (leg.weight, leg.hits.iter().map(|hit| &hit.head.id).collect())))
             .into_iter()
             .filter(|(_, score)| exact::reaches(*score, min_score, false))
             .map(|(id, score)| (id.clone(), score))
@@ -150,19 +155,19 @@ fn fused(legs: Vec<Leg>, min_score: Option<f32>) -> Vec<Hit> {
 }
 
 impl Question {
-    fn queries(&self, declaration: &Declaration) -> Result<Vec<Query>, Error> {
+    fn queries(&self, declaration: &Declaration) -> Result<Vec<(Query, f32)>, Error> {
         let mut refused = Vec::new();
         let mut queries = Vec::new();
         if let Some(vector) = &self.vector {
             refused.extend(refused_vector(vector, declaration));
-            queries.push(Query::Dense(Arc::clone(vector)));
+            queries.push((Query::Dense(Arc::clone(vector)), OF_VECTORS));
         }
         if let Some(sparse) = &self.sparse {
-            queries.push(Query::Sparse(sparse.clone()));
+            queries.push((Query::Sparse(sparse.clone()), OF_VECTORS));
         }
         if let Some(text) = &self.text {
             // A text without any word finds nothing by words.
-            queries.extend(vector::text::query(text).map(Query::Sparse));
+            queries.extend(vector::text::query(text).map(|words| (Query::Sparse(words), OF_WORDS)));
         }
         if self.vector.is_none() && self.sparse.is_none() && self.text.is_none() {
             let detail = "say what to look for: `text`, `vector` or `sparse`, or several of them";

@@ -6,10 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{
-    support::client::Client,
-    world::{World, skip},
-};
+use crate::world::{World, skip};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -66,9 +63,6 @@ fn example(test: &str, interpreter: Result<PathBuf, String>, script: &str) {
         Err(reason) => return skip(test, &reason),
     };
     let world = World::new();
-    if script.contains("follow") && !streams(world.home.port) {
-        return skip(test, "this server has no /v1/events yet");
-    }
     let ran = Command::new(interpreter)
         .arg(root().join("examples").join(script))
         .env("ENGRAFT_URL", world.url())
@@ -86,11 +80,6 @@ fn example(test: &str, interpreter: Result<PathBuf, String>, script: &str) {
         "it says what it does"
     );
     assert!(talk.is_empty(), "{talk}");
-}
-
-/// Whether the server streams outcomes: it refuses a stream of no space, and knows the path.
-fn streams(port: u16) -> bool {
-    Client::new(port).get("/v1/events").is_some_and(|(_, problem)| problem["code"] != "no_route")
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod answers;
 mod examples;
 mod memories;
 mod program;
+mod readme;
 mod settings;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]
 #[path = "../support/mod.rs"]
