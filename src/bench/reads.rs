@@ -25,7 +25,7 @@ const NODES: usize = 2_000;
 /// Relations of one of them.
 const DEGREE: usize = 4;
 /// Hops of the lineage.
-const LINEAGE: usize = 10;
+const LINEAGE: u32 = 10;
 /// Hits of a search.
 const HITS: usize = 10;
 
@@ -146,9 +146,9 @@ impl Asked {
         let start = MemoryId::new("chain-0").map_err(at("name"))?;
         let walk = LineageSide::Backward.walk();
         let lineage = measured("lineage_of_ten", QUESTIONS, |_| async {
-            let found = self.reader.neighbors(&space, &start, &walk, (LINEAGE as u32, 100), demand);
+            let found = self.reader.neighbors(&space, &start, &walk, (LINEAGE, 100), demand);
             let found = found.await.map_err(at("lineage"))?.value.map_or(0, |near| near.len());
-            if found == LINEAGE {
+            if found == LINEAGE as usize {
                 Ok(())
             } else {
                 Err(Error { step: "lineage", why: format!("{found} found") })
@@ -195,7 +195,7 @@ impl Asked {
 /// As many connections as the ledger's own readers, to the same file.
 fn pool(file: &Path) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(file).read_only(true).page_size(8192);
-    SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options)
+    SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(options)
 }
 
 async fn select(pool: &SqlitePool, n: u64) -> Result<(), Error> {

@@ -168,7 +168,7 @@ async fn a_point_is_removed_only_while_it_is_what_was_seen(store: &dyn Store) {
     let asked = [at(&live, dead.version), at(&dead, dead.version), absent];
     assert_eq!(store.remove(&asked).await.expect("an answer"), [false, true, true]);
     let left: Vec<_> = everything(store).await.into_iter().map(|stored| stored.id).collect();
-    assert_eq!(left, [live.id.clone()]);
+    assert_eq!(left, std::slice::from_ref(&live.id));
     assert_eq!(store.remove(&[at(&live, live.version)]).await.expect("an answer"), [true]);
     assert_eq!(everything(store).await, []);
     let older = dense("live", 1, &[0.0, 1.0]);

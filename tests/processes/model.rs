@@ -111,7 +111,7 @@ impl Draw {
     fn id(&self) -> String {
         // Ids that every path, cursor and query must carry unharmed.
         let number = self.random.below(MEMORIES);
-        if number % 7 == 0 { format!("m/{number} ü%&?#") } else { format!("m-{number}") }
+        if number.is_multiple_of(7) { format!("m/{number} ü%&?#") } else { format!("m-{number}") }
     }
 
     fn has_vectors(space: &str) -> bool {

@@ -127,6 +127,8 @@ impl SqliteLedger {
         let read = settings(path, options, options.cache_bytes / 4).read_only(true);
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
+            // A connection to a file of this machine does not go stale, and to ask it costs as much as a read.
+            .test_before_acquire(false)
             .connect_lazy_with(read.create_if_missing(false));
         Ok(Self {
             shared: Arc::new(Shared {

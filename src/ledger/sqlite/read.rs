@@ -235,8 +235,8 @@ impl Ledger for SqliteLedger {
         from: Option<HeadCursor>,
         limit: usize,
     ) -> Result<(Vec<Head>, Option<HeadCursor>), Error> {
-        // Row numbers begin at 1 and fit 63 bits.
-        let last = from.map_or(0, |HeadCursor(number)| number as i64);
+        // Row numbers begin at 1, and are what this ledger gave out: they fit.
+        let last = from.map_or(0, |HeadCursor(number)| i64::try_from(number).unwrap_or(i64::MAX));
         let rows = self.rows(sql::SCAN_HEADS, binds!(last, integer(limit as u64))).await?;
         let (mut heads, mut next) = (Vec::with_capacity(rows.len()), None);
         for row in &rows {

@@ -20,6 +20,7 @@ use super::{
 use crate::model::{Name, Space};
 
 /// For which points something holds.
+#[expect(clippy::large_enum_variant, reason = "a few of them live for the length of one question")]
 enum Holds {
     /// For all.
     Always,
