@@ -88,7 +88,7 @@ pub(super) struct ListQuery {
     /// Memories of this kind alone.
     #[schemars(with = "Option<text::Name>")]
     kind: Option<Name>,
-    /// Memories of this session alone.
+    /// Memories of one session alone.
     session: Option<String>,
     /// Whether to count them as well.
     count: bool,

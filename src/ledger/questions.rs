@@ -24,7 +24,7 @@ pub enum RelationsOf {
 pub struct Selection {
     /// Of this kind.
     pub kind: Option<Name>,
-    /// Of this session.
+    /// Of the session so named.
     pub session: Option<String>,
 }
 

@@ -51,7 +51,7 @@ pub(in crate::cli) struct List {
     /// Only of this kind
     #[arg(long)]
     kind: Option<String>,
-    /// Only of this session
+    /// Only of one session
     #[arg(long)]
     session: Option<String>,
     /// All of them, page by page
