@@ -37,16 +37,8 @@ pub(super) struct Arguments {
     /// Repair without asking
     #[arg(long, requires = "repair")]
     yes: bool,
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
 }
 
 pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> {
@@ -73,7 +65,7 @@ pub(super) fn run(arguments: &Arguments, config: Config) -> Result<(), Failure> 
         report?
     };
     let mut out = output::Out::new();
-    match arguments.output {
+    match arguments.show.output {
         Format::Table => out.line(&report.to_string())?,
         Format::Json => out.line(&serde_json::to_string_pretty(&report).unwrap_or_default())?,
         Format::Jsonl => {

@@ -35,16 +35,8 @@ pub(super) struct Arguments {
     /// A folder on the disk to measure; a temporary one by default
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
@@ -78,7 +70,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let rows = measured.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let mut out = output::Out::new();
     for row in &rows {
-        match arguments.output {
+        match arguments.show.output {
             Format::Table => out.line(&line(row))?,
             Format::Json | Format::Jsonl => out.line(&serde_json::to_string(row).unwrap_or_default())?,
         }

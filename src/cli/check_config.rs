@@ -13,16 +13,8 @@ Examples:
   engraft check-config
   engraft check-config --config /etc/engraft.toml")]
 pub(super) struct Arguments {
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
 }
 
 pub(super) fn run(arguments: &Arguments, settings: &[Setting]) -> Result<(), Failure> {
@@ -34,8 +26,8 @@ pub(super) fn run(arguments: &Arguments, settings: &[Setting]) -> Result<(), Fai
         .collect();
     let columns = [("KEY", "/key"), ("VALUE", "/value"), ("SET IN", "/origin")];
     let mut out = output::Out::new();
-    if arguments.output != Format::Table || !rows.is_empty() {
-        out.list(arguments.output, &json!({"settings": rows}), "settings", &columns)?;
+    if arguments.show.output != Format::Table || !rows.is_empty() {
+        out.list(arguments.show.output, &json!({"settings": rows}), "settings", &columns)?;
     }
     out.finish()?;
     output::say(&format!(

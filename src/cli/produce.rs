@@ -40,16 +40,8 @@ pub(super) struct Arguments {
     /// Wait for every outcome
     #[arg(long)]
     wait: bool,
-    /// How to show outcomes, with `--wait`
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
     #[command(flatten)]
     server: Server,
 }
@@ -106,7 +98,7 @@ pub(super) fn run(
         }
         let sent = sink.send(&batch).map_err(|failure| at_line(&batch, failure, &tally))?;
         for (line, sent) in batch.lines.iter().zip(sent) {
-            tally.count(line.number, sent, arguments.output, &mut out, &bar)?;
+            tally.count(line.number, sent, arguments.show.output, &mut out, &bar)?;
         }
         bar.set_message(format!("{} commands", tally.accepted));
     }

@@ -119,7 +119,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
             let answer = answer.map_err(|failure| failure.about(&relation.name()))?;
             let mut out = output::Out::new();
             let first = ["source", "type", "target", "discriminator", "weight", "properties"];
-            out.record(reading.output, &answer, "/relation", &first)?;
+            out.record(reading.show.output, &answer, "/relation", &first)?;
             out.finish()
         }
         Command::Put(put) => put.run(),
@@ -184,7 +184,7 @@ impl List {
             ("USED", "/used_at"),
         ];
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "relations", &columns)?;
+        out.list(self.reading.show.output, &answer, "relations", &columns)?;
         out.finish()
     }
 }

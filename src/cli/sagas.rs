@@ -94,9 +94,9 @@ impl List {
             ("FINISHED", "/finished_at"),
         ];
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "commands", &columns)?;
+        out.list(self.reading.show.output, &answer, "commands", &columns)?;
         out.finish()?;
-        output::more(self.reading.output, &answer);
+        output::more(self.reading.show.output, &answer);
         Ok(())
     }
 }
@@ -111,7 +111,7 @@ impl Get {
         let outcome = answer.get("outcome").filter(|outcome| outcome.is_object());
         let mut out = output::Out::new();
         let first = ["position", "state", "command_id", "accepted_at", "finished_at"];
-        if !out.json(self.reading.output, &answer)? {
+        if !out.json(self.reading.show.output, &answer)? {
             let mut told = answer.clone();
             if let (Some(told), Some(outcome)) = (told.as_object_mut(), outcome) {
                 told.insert(
@@ -119,7 +119,7 @@ impl Get {
                     json!({"code": outcome["code"], "errors": outcome["errors"]}),
                 );
             }
-            out.record(self.reading.output, &told, "", &first)?;
+            out.record(self.reading.show.output, &told, "", &first)?;
             let rows = outcome.map(write::records).unwrap_or_default();
             if !rows.is_empty() {
                 out.line("")?;

@@ -1,6 +1,6 @@
 //! What every command that asks a running server takes: which server, who asks, and how to show it.
 
-use super::{Client, Format};
+use super::{Client, output};
 
 /// Where a server listens unless it is told otherwise.
 pub const URL: &str = "http://127.0.0.1:7878";
@@ -26,16 +26,8 @@ pub(super) struct Server {
 /// What every read takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reading {
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    pub(super) output: Format,
+    #[command(flatten)]
+    pub(super) show: output::Show,
     /// See at least the write that this token came from
     #[arg(long, value_name = "TOKEN")]
     after: Option<String>,

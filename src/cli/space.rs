@@ -95,7 +95,7 @@ fn show(reading: &Reading, space: &Space, path: &str, first: &[&str]) -> Result<
     let answer = reading.client().get(path);
     let answer = answer.map_err(|failure| failure.about(&format!("space `{space}`")))?;
     let mut out = output::Out::new();
-    out.record(reading.output, &answer, "", first)?;
+    out.record(reading.show.output, &answer, "", first)?;
     out.finish()
 }
 

@@ -37,16 +37,8 @@ pub(super) struct Arguments {
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
     #[command(flatten)]
     server: Server,
 }
@@ -80,7 +72,7 @@ fn look(client: &Client) -> Result<Value, Failure> {
 }
 
 fn show(out: &mut output::Out, arguments: &Arguments, status: &Value) -> Result<usize, Failure> {
-    if out.json(arguments.output, status)? {
+    if out.json(arguments.show.output, status)? {
         return Ok(0);
     }
     out.line(&format!("{}: {}", arguments.server.url(), summary(status)))?;
@@ -111,7 +103,7 @@ fn summary(status: &Value) -> String {
 
 /// Until it is interrupted, or nobody reads on. A server that does not answer may come back.
 fn watch(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
-    let in_place = arguments.output == Format::Table && io::stdout().is_terminal();
+    let in_place = arguments.show.output == Format::Table && io::stdout().is_terminal();
     let screen = console::Term::stdout();
     let (mut before, mut lines) = (String::new(), 0);
     loop {
@@ -127,14 +119,14 @@ fn watch(arguments: &Arguments, client: &Client) -> Result<(), Failure> {
                 Err(error) => out.line(error).map(|()| wrapped(error, &screen))?,
             };
         } else {
-            let now = match (&status, arguments.output) {
+            let now = match (&status, arguments.show.output) {
                 (Ok(status), Format::Table) => summary(status),
                 (Err(error), Format::Table) => error.clone(),
                 (Ok(status), _) => status.to_string(),
                 (Err(error), _) => json!({ "error": error }).to_string(),
             };
             if now != before {
-                let time = if arguments.output == Format::Table {
+                let time = if arguments.show.output == Format::Table {
                     format!("{} ", SystemClock.now())
                 } else {
                     String::new()

@@ -31,16 +31,8 @@ pub(super) struct Writing {
     /// The command's id: sent twice, it is done once [default: a new one]
     #[arg(long, value_name = "ID")]
     idempotency_key: Option<String>,
-    /// How to show it
-    #[arg(
-        short,
-        long,
-        value_name = "table|json|jsonl",
-        hide_possible_values = true,
-        value_enum,
-        default_value_t
-    )]
-    output: Format,
+    #[command(flatten)]
+    show: output::Show,
     #[command(flatten)]
     server: Server,
 }
@@ -70,11 +62,11 @@ pub(super) fn run(options: &Writing, write: &Write) -> Result<(), Failure> {
     let answer = sent.map_err(|failure| repeatable(failure, &key))?;
     match answer.status {
         202 => accepted(options, &answer.body),
-        200..300 => ended(options.output, &answer.body),
+        200..300 => ended(options.show.output, &answer.body),
         _ => {
             if let Some(outcome) = answer.body.get("outcome").filter(|outcome| outcome.is_object()) {
                 let mut out = output::Out::new();
-                out.json(options.output, outcome)?;
+                out.json(options.show.output, outcome)?;
                 out.finish()?;
             }
             let failure = problem::failure(&answer).about(&write.about);
@@ -115,7 +107,7 @@ fn repeatable(failure: Failure, key: &str) -> Failure {
 /// It is in the log. That is all that was asked for, or all that could be had in time.
 fn accepted(options: &Writing, body: &Value) -> Result<(), Failure> {
     let mut out = output::Out::new();
-    if !out.json(options.output, body)? {
+    if !out.json(options.show.output, body)? {
         let columns =
             [("POSITION", "/position"), ("STATE", "/state"), ("COMMAND", "/command_id"), ("TOKEN", "/token")];
         out.table(std::slice::from_ref(body), &columns)?;

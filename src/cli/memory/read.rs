@@ -163,7 +163,7 @@ impl Get {
         let answer = self.reading.client().get(&path);
         let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         let mut out = output::Out::new();
-        out.record(self.reading.output, &answer, "/memory", &FIELDS)?;
+        out.record(self.reading.show.output, &answer, "/memory", &FIELDS)?;
         out.finish()
     }
 }
@@ -184,9 +184,9 @@ impl List {
             ("CONTENT", "/content"),
         ];
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "memories", &columns)?;
+        out.list(self.reading.show.output, &answer, "memories", &columns)?;
         out.finish()?;
-        output::more(self.reading.output, &answer);
+        output::more(self.reading.show.output, &answer);
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl Search {
             ("CONTENT", "/memory/content"),
         ];
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "hits", &columns)?;
+        out.list(self.reading.show.output, &answer, "hits", &columns)?;
         out.finish()
     }
 }
@@ -259,7 +259,7 @@ impl Neighbors {
         let answer = self.reading.client().get(&path);
         let answer = answer.map_err(|failure| failure.about(&name(&self.space, &self.id)))?;
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "neighbors", &REACHED)?;
+        out.list(self.reading.show.output, &answer, "neighbors", &REACHED)?;
         out.finish()
     }
 }
@@ -287,11 +287,11 @@ impl Lineage {
             }
         }
         let mut out = output::Out::new();
-        if self.reading.output == Format::Json {
+        if self.reading.show.output == Format::Json {
             out.json(Format::Json, &answer)?;
         } else {
             let columns: Vec<_> = std::iter::once(("SIDE", "/side")).chain(REACHED).collect();
-            out.list(self.reading.output, &json!({"relatives": lines}), "relatives", &columns)?;
+            out.list(self.reading.show.output, &json!({"relatives": lines}), "relatives", &columns)?;
         }
         out.finish()
     }
@@ -312,9 +312,9 @@ impl History {
             ("CONTENT", "/memory/content"),
         ];
         let mut out = output::Out::new();
-        out.list(self.reading.output, &answer, "versions", &columns)?;
+        out.list(self.reading.show.output, &answer, "versions", &columns)?;
         out.finish()?;
-        output::more(self.reading.output, &answer);
+        output::more(self.reading.show.output, &answer);
         Ok(())
     }
 }

@@ -38,6 +38,21 @@ pub enum Format {
     Jsonl,
 }
 
+/// How a command shows its data.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Show {
+    /// How to show it
+    #[arg(
+        short,
+        long,
+        value_name = "table|json|jsonl",
+        hide_possible_values = true,
+        value_enum,
+        default_value_t
+    )]
+    pub(super) output: Format,
+}
+
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum Color {
