@@ -3,7 +3,10 @@
 //! There is no second copy to keep in step: what finish wrote is what a walk sees. This file asks the
 //! ledger and decides nothing; the order of a walk is [`super::walk`]'s.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
@@ -12,8 +15,8 @@ use super::{
     walk::{self, Live},
 };
 use crate::{
-    ledger::{self, Ledger},
-    model::{MemoryId, Space},
+    ledger::{self, Ledger, RelationHead},
+    model::{MemoryId, RelationKey, Space, conflict::memory_key},
 };
 
 /// Graph reads over a ledger.
@@ -38,14 +41,47 @@ impl std::fmt::Debug for Heads {
 impl Read for Heads {
     async fn relations(&self, space: &Space, id: &MemoryId, walk: &Walk) -> Result<Vec<Edge>, Error> {
         let heads = self.0.relations_of(space, id).await.map_err(unavailable)?;
-        let live = heads.into_iter().filter_map(|head| {
-            let state = head.state?;
-            walk.step(id, &head.relation, &state)?;
-            Some(Edge { relation: head.relation, version: head.version, state })
-        });
-        let mut edges: Vec<Edge> = live.collect();
-        walk::sort(&mut edges);
-        Ok(edges)
+        Ok(edges(id, walk, heads.into_iter()))
+    }
+
+    async fn neighbors(
+        &self,
+        space: &Space,
+        id: &MemoryId,
+        walk: &Walk,
+        depth: u32,
+        limit: usize,
+    ) -> Result<Vec<Neighbor>, Error> {
+        let around = self.0.reach(memory_key(space, id), &walk.types, depth).await.map_err(unavailable)?;
+        match around {
+            Some(relations) => walk::neighbors(&Around::of(relations), space, id, walk, depth, limit).await,
+            None => walk::neighbors(self, space, id, walk, depth, limit).await,
+        }
+    }
+}
+
+/// What lies around one memory, read at once: all relations that a walk from it may follow, as they stood
+/// together. Only what is live is in it.
+struct Around(HashMap<MemoryId, Vec<RelationHead>>);
+
+impl Around {
+    fn of(relations: Vec<RelationHead>) -> Self {
+        let mut around: HashMap<MemoryId, Vec<RelationHead>> = HashMap::new();
+        for head in relations {
+            let RelationKey { source, target, .. } = &head.relation;
+            if source != target {
+                around.entry(source.clone()).or_default().push(head.clone());
+            }
+            around.entry(target.clone()).or_default().push(head);
+        }
+        Self(around)
+    }
+}
+
+#[async_trait]
+impl Read for Around {
+    async fn relations(&self, _: &Space, id: &MemoryId, walk: &Walk) -> Result<Vec<Edge>, Error> {
+        Ok(edges(id, walk, self.0.get(id).into_iter().flatten().cloned()))
     }
 
     async fn neighbors(
@@ -58,6 +94,25 @@ impl Read for Heads {
     ) -> Result<Vec<Neighbor>, Error> {
         walk::neighbors(self, space, id, walk, depth, limit).await
     }
+}
+
+#[async_trait]
+impl Live for Around {
+    async fn live(&self, _: &Space, ids: &[MemoryId]) -> Result<BTreeSet<MemoryId>, Error> {
+        Ok(ids.iter().cloned().collect())
+    }
+}
+
+/// Those of these relations that a walk follows from `id`, in their order.
+fn edges(id: &MemoryId, walk: &Walk, heads: impl Iterator<Item = RelationHead>) -> Vec<Edge> {
+    let live = heads.filter_map(|head| {
+        let state = head.state?;
+        walk.step(id, &head.relation, &state)?;
+        Some(Edge { relation: head.relation, version: head.version, state })
+    });
+    let mut edges: Vec<Edge> = live.collect();
+    walk::sort(&mut edges);
+    edges
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Error, Head, SagaRow};
+use super::{Error, Head, RelationHead, SagaRow};
 use crate::model::{Key, MemoryId, Name, PartitionId, Position, Space, State, Timestamp, Version};
 
 /// Which relations a question is about.
@@ -156,9 +156,26 @@ pub trait Questions: Send + Sync {
     /// What stood at a time. Costs a look at each head of the memory that was kept.
     async fn as_of(&self, space: &Space, memory: Key, at: Timestamp) -> Result<AsOf, Error>;
 
+    /// The live relations that a walk of `depth` hops from a memory may follow, whichever way it goes: all
+    /// that touch a memory fewer hops away, over relations of these types alone (none: of any), but for those
+    /// that lead to what is not live. `None`: there
+    /// may be more than [`REACHED_MAX`] memories, or the ledger cannot tell at once; then go hop by hop.
+    async fn reach(
+        &self,
+        memory: Key,
+        types: &[Name],
+        depth: u32,
+    ) -> Result<Option<Vec<RelationHead>>, Error> {
+        let (_, _, _) = (memory, types, depth);
+        Ok(None)
+    }
+
     /// Since when the space's history is whole; `None`: it keeps none, or was not written since it does.
     async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error>;
 }
+
+/// Most memories that are reached at once: some milliseconds.
+pub const REACHED_MAX: usize = 2_000;
 
 /// Most rows that one part of a list looks at: some tens of milliseconds.
 pub const LOOKED_AT_MAX: usize = 50_000;

@@ -73,9 +73,10 @@ impl Reader {
     ) -> Result<Answer<Option<Vec<Neighbor>>>, Error> {
         self.meet(demand, Scope::Space(space)).await?;
         let pending = self.pending(Scope::Space(space)).await?.count;
-        let start = self.get(space, id, Demand::default()).await?;
-        let provenance = Provenance { pending, ..start.provenance };
-        if start.value.is_none() {
+        let start = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?.pop();
+        let start = start.filter(|head| head.memory.is_some());
+        let provenance = Provenance::current(start.as_ref().map(|head| head.version), pending);
+        if start.is_none() {
             return Ok(Answer { value: None, provenance });
         }
         let depth = bounds.0.clamp(1, self.options.depth_max);

@@ -73,6 +73,42 @@ macro_rules! history {
     };
 }
 
+/// One hop further, from one end of relations to the other.
+macro_rules! step {
+    ($from:literal, $to:literal) => {
+        concat!(
+            "SELECT relation.",
+            $to,
+            ", reach.hops + 1 FROM reach CROSS JOIN relation ON relation.",
+            $from,
+            " = reach.key WHERE reach.hops < $2 AND relation.weight IS NOT NULL \
+             AND ($3 = '[]' OR relation.kind IN list($3)) AND EXISTS \
+             (SELECT 1 FROM head WHERE head.key = relation.",
+            $to,
+            " AND head.image IS NOT NULL)"
+        )
+    };
+}
+
+/// The relations that have this end among what was reached, and the other one live.
+macro_rules! reached {
+    ($at:literal, $other:literal) => {
+        relations!(
+            "CAST((SELECT count(*) FROM reach) AS TEXT)",
+            concat!(
+                "relation JOIN space ON space.n = relation.space WHERE relation.",
+                $at,
+                " IN (SELECT key FROM reach) AND relation.weight IS NOT NULL \
+                 AND ($3 = '[]' OR relation.kind IN list($3)) AND (relation.",
+                $other,
+                " = $1 OR EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
+                $other,
+                " AND head.image IS NOT NULL))"
+            )
+        )
+    };
+}
+
 /// A relation's head, as `rows::relation` reads it, and the session that it was asked for by.
 macro_rules! relations {
     ($session:literal, $rest:expr) => {
@@ -199,6 +235,19 @@ statements! {
         " UNION ",
         relations!("NULL", "relation JOIN space ON space.n = relation.space \
             WHERE relation.target_key IN keys($1) AND relation.weight IS NOT NULL"),
+        " ORDER BY 1"
+    );
+    /// Breadth first, so that its bound cuts off what is farthest; how many were reached stands in each row.
+    /// Ends that are not live are not there, but for the beginning.
+    REACH = concat!(
+        "WITH RECURSIVE reach(key, hops) AS MATERIALIZED (SELECT $1, 1 UNION ",
+        step!("source_key", "target_key"),
+        " UNION ",
+        step!("target_key", "source_key"),
+        " LIMIT $4) ",
+        reached!("source_key", "target_key"),
+        " UNION ",
+        reached!("target_key", "source_key"),
         " ORDER BY 1"
     );
     /// `CROSS JOIN` fixes the order: from the few memories of a session to their relations.

@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     ledger::{
-        Error, Head, SagaRow,
-        questions::{AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, Selection},
+        Error, Head, RelationHead, SagaRow,
+        questions::{
+            AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, REACHED_MAX, Selection,
+        },
         sql::{dialect::list, statements as sql},
     },
     model::{Key, MemoryId, Name, PartitionId, Space, State, Timestamp, Version},
@@ -20,6 +22,9 @@ use crate::{
 
 /// Rows that one part of a list looks at: so few in tests that every list of theirs goes on over several.
 const WINDOW: usize = if cfg!(test) { 2 } else { LOOKED_AT_MAX };
+
+/// Memories that are reached at once: so few in tests that some walks of theirs must go hop by hop.
+const REACHED: usize = if cfg!(test) { 12 } else { REACHED_MAX };
 
 /// Every state's number.
 const STATES: [State; 6] = [
@@ -198,6 +203,26 @@ impl Questions for SqliteLedger {
         let whole_since = self.history_since(space).await?;
         let row = self.row(sql::AS_OF, binds!(memory.0.as_slice(), at.as_micros())).await?;
         Ok(AsOf { past: row.as_ref().map(rows::past).transpose()?, whole_since })
+    }
+
+    async fn reach(
+        &self,
+        memory: Key,
+        types: &[Name],
+        depth: u32,
+    ) -> Result<Option<Vec<RelationHead>>, Error> {
+        let types = list(types.iter().map(Name::as_str));
+        let most = integer(REACHED as u64 + 1);
+        let rows = self.rows(sql::REACH, binds!(memory.0.as_slice(), depth, types, most)).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (_, relation, reached) = rows::relation(row)?;
+            if reached.and_then(|count| count.parse::<usize>().ok()).is_none_or(|count| count > REACHED) {
+                return Ok(None);
+            }
+            found.push(relation);
+        }
+        Ok(Some(found))
     }
 
     async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error> {
