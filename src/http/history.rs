@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Query, rejection::QueryRejection},
-    http::HeaderMap,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -125,7 +125,8 @@ pub(super) fn shown(answer: Answer<Then>, vectors: bool) -> Result<Response, Pro
     match answer.value {
         Then::Was(head) => {
             let memory = MemoryView::of(&head, vectors).ok_or_else(absent)?;
-            Ok(Json(Read { value: Shown { memory }, provenance }).into_response())
+            let tag = [(header::ETAG, parameters::etag(head.version))];
+            Ok((tag, Json(Read { value: Shown { memory }, provenance })).into_response())
         }
         Then::WasNot => Err(absent()),
         Then::NotKept(None) => Err(Problem::new(

@@ -33,12 +33,29 @@ impl Reader {
         walk: &Walk,
         demand: Demand,
     ) -> Result<Answer<Option<Vec<Edge>>>, Error> {
-        let start = self.get(space, id, demand).await?;
-        let edges = match &start.value {
-            Some(_) => Some(self.ports.graph.relations(space, id, walk).await?),
-            None => None,
+        let (is_there, provenance) = self.beginning(space, id, demand).await?;
+        let edges = match is_there {
+            true => Some(self.ports.graph.relations(space, id, walk).await?),
+            false => None,
         };
-        Ok(Answer { value: edges, provenance: start.provenance })
+        Ok(Answer { value: edges, provenance })
+    }
+
+    /// Whether a walk can begin at this memory, and what its answer says of itself. What a walk reads is changed
+    /// by commands on any memory of the space, whose deletion takes its relations with it: so all of them count.
+    async fn beginning(
+        &self,
+        space: &Space,
+        id: &MemoryId,
+        demand: Demand,
+    ) -> Result<(bool, Provenance), Error> {
+        let scope = Scope::Space(space);
+        self.meet(demand, scope).await?;
+        let pending = self.pending(scope).await?.count;
+        let head = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?.pop();
+        let head = head.filter(|head| head.memory.is_some());
+        let provenance = Provenance::current(head.as_ref().map(|head| head.version), pending);
+        Ok((head.is_some(), provenance))
     }
 
     /// One live relation.
@@ -50,11 +67,11 @@ impl Reader {
         relation: &RelationKey,
         demand: Demand,
     ) -> Result<Answer<Option<Edge>>, Error> {
-        let start = self.get(&relation.space, &relation.source, demand).await?;
+        let (_, provenance) = self.beginning(&relation.space, &relation.source, demand).await?;
         let walk = Walk { types: vec![relation.kind.clone()], ..Walk::default() };
         let edges = self.ports.graph.relations(&relation.space, &relation.source, &walk).await?;
         let edge = edges.into_iter().find(|edge| edge.relation == *relation);
-        let provenance = Provenance { version: edge.as_ref().map(|edge| edge.version), ..start.provenance };
+        let provenance = Provenance { version: edge.as_ref().map(|edge| edge.version), ..provenance };
         Ok(Answer { value: edge, provenance })
     }
 
@@ -71,12 +88,8 @@ impl Reader {
         bounds: (u32, usize),
         demand: Demand,
     ) -> Result<Answer<Option<Vec<Neighbor>>>, Error> {
-        self.meet(demand, Scope::Space(space)).await?;
-        let pending = self.pending(Scope::Space(space)).await?.count;
-        let start = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?.pop();
-        let start = start.filter(|head| head.memory.is_some());
-        let provenance = Provenance::current(start.as_ref().map(|head| head.version), pending);
-        if start.is_none() {
+        let (is_there, provenance) = self.beginning(space, id, demand).await?;
+        if !is_there {
             return Ok(Answer { value: None, provenance });
         }
         let depth = bounds.0.clamp(1, self.options.depth_max);
