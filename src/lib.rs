@@ -41,8 +41,9 @@ pub mod audit;
 pub mod sim;
 pub mod telemetry;
 
-pub mod bench;
 pub mod http;
+
+pub mod bench;
 
 pub mod config;
 

@@ -5,6 +5,7 @@
 //!
 //! Nothing here asserts: a slow machine is no defect.
 
+mod accept;
 mod audit;
 mod baseline;
 mod cpu;
@@ -17,6 +18,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
+pub use accept::accept;
 pub use audit::audit;
 pub use embedded::embedded;
 pub use reads::reads;

@@ -86,7 +86,8 @@ async fn ids(world: &World) -> Result<Vec<MemoryId>, Error> {
     Ok(with_vector.map(|head| head.id).collect())
 }
 
-fn reader(world: &World) -> Reader {
+/// A reader over the world's stores.
+pub(super) fn reader(world: &World) -> Reader {
     let ledger: Arc<dyn Ledger> = Arc::new(world.ledger.clone());
     let ports = reader::Ports {
         log: Arc::new(world.log.clone()),

@@ -15,6 +15,9 @@ pub(super) enum Command {
     /// Single reads: by id, searches, walks, beside the stores below them, in microseconds
     #[command(after_help = "Example:\n  engraft bench reads --count 20000")]
     Reads(Arguments),
+    /// How long a command takes to be accepted over HTTP, beside the log's own append
+    #[command(after_help = "Example:\n  engraft bench accept --rounds 3")]
+    Accept(Arguments),
     /// An audit of so many memories, which are put first
     #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]
     Audit(Arguments),
@@ -40,7 +43,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let (Command::Embedded(arguments) | Command::Reads(arguments) | Command::Audit(arguments)) = command;
+    let (Command::Embedded(arguments)
+    | Command::Reads(arguments)
+    | Command::Accept(arguments)
+    | Command::Audit(arguments)) = command;
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
     let options = bench::Options {
@@ -58,6 +64,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let runtime = runtime()?;
     let measured = match command {
         Command::Embedded(_) => runtime.block_on(bench::embedded(&options, |_| ())),
+        Command::Accept(_) => runtime.block_on(bench::accept(&options)),
         Command::Reads(_) => runtime.block_on(bench::reads(&options, |_| ())),
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");
