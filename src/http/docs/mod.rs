@@ -1,6 +1,6 @@
 //! `GET /docs`: the whole surface, to read and to try, in a browser.
 //!
-//! Swagger UI (5.35.0, Apache-2.0) lies beside this file as it was published, so that the page works
+//! Swagger UI (5.35.0, Apache-2.0) lies in `vendor/swagger-ui` as it was published, so that the page works
 //! where nothing but this server can be reached.
 
 use axum::{
@@ -19,8 +19,12 @@ type Asset = ([(HeaderName, &'static str); 1], &'static str);
 const PAGE: &str = include_str!("page.html");
 /// Name, media type and text of what the page asks for.
 const ASSETS: [(&str, &str, &str); 3] = [
-    ("swagger-ui.css", "text/css", include_str!("swagger-ui.css")),
-    ("swagger-ui-bundle.js", "text/javascript", include_str!("swagger-ui-bundle.js")),
+    ("swagger-ui.css", "text/css", include_str!("../../../vendor/swagger-ui/swagger-ui.css")),
+    (
+        "swagger-ui-bundle.js",
+        "text/javascript",
+        include_str!("../../../vendor/swagger-ui/swagger-ui-bundle.js"),
+    ),
     ("start.js", "text/javascript", include_str!("start.js")),
 ];
 
