@@ -14,6 +14,7 @@ use super::{
     Problem,
     ingest::{ITEMS_MAX, Item},
     problem::Reason,
+    trace,
 };
 
 /// What a request brings.
@@ -34,8 +35,16 @@ const LINES: [&str; 5] = [
     "application/json-lines",
 ];
 
-/// Splits a body into commands.
+/// Splits a body into commands, each in the trace of the request.
 pub(super) fn split(headers: &HeaderMap, body: Bytes) -> Result<Submission, Problem> {
+    let traced = |item: Item| item.traced(trace::context(headers));
+    Ok(match by_form(headers, body)? {
+        Submission::One(item) => Submission::One(traced(item)),
+        Submission::Several(items) => Submission::Several(items.into_iter().map(traced).collect()),
+    })
+}
+
+fn by_form(headers: &HeaderMap, body: Bytes) -> Result<Submission, Problem> {
     if headers.contains_key("ce-specversion") || headers.contains_key("ce-type") {
         return Ok(Submission::One(Item { body, headers: attributes(headers)? }));
     }

@@ -25,9 +25,9 @@ pub const ITEMS_MAX: usize = 1_000;
 /// One command as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// A JSON object, bare or a CloudEvent in structured form; with `headers`, a binary one's data.
+    /// A JSON object, bare or a CloudEvent in structured form; with `ce_…` headers, a binary one's data.
     pub body: Bytes,
-    /// `ce_…` attributes of a CloudEvent in binary form; else empty.
+    /// `ce_…` attributes of a CloudEvent in binary form, and W3C trace context.
     pub headers: Headers,
 }
 
@@ -69,6 +69,13 @@ impl Item {
     #[must_use]
     pub fn json(body: Bytes) -> Self {
         Self { body, headers: Headers::new() }
+    }
+
+    /// The same with headers of a trace context, which its own attributes go before.
+    #[must_use]
+    pub fn traced(mut self, context: Headers) -> Self {
+        self.headers.extend(context);
+        self
     }
 }
 

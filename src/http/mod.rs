@@ -35,6 +35,7 @@ mod search;
 mod spaces;
 mod stats;
 mod status;
+mod trace;
 mod views;
 mod walks;
 mod writes;
@@ -212,7 +213,9 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let tokens = Tokens::new(&options.tokens).map_err(std::io::Error::other)?;
     let bounds = listener::Bounds::from(&options);
-    let router = routes::router(Arc::new(Shared::new(ports, options, tokens, tasks.clone())));
+    let within = axum::middleware::from_fn_with_state(ports.random.clone(), trace::within);
+    let shared = Arc::new(Shared::new(ports, options, tokens, tasks.clone()));
+    let router = routes::router(shared).layer(within);
     listener::serve(listener, router, bounds, &tasks).await;
     Ok(())
 }

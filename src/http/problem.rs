@@ -18,7 +18,7 @@ use crate::{
     reader, vector,
 };
 
-use super::openapi::words::OutcomeRef;
+use super::{openapi::words::OutcomeRef, trace};
 
 /// How long a client should wait before it tries again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -189,6 +189,9 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     retryable: bool,
+    /// Which trace the request belonged to: the caller's own, or a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<schema::outcome::Problem>")]
     errors: Vec<FieldError>,
@@ -213,6 +216,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retryable: reason.is_retryable(),
+            trace_id: trace::current(),
             errors: Vec::new(),
             command_id: None,
             pending: None,

@@ -28,6 +28,7 @@ use super::{
     ingest::Item,
     parameters::{self, FourParts, OnePart, TwoParts},
     problem::Reason,
+    trace,
 };
 
 /// What a body may be called.
@@ -151,7 +152,7 @@ async fn send(
 ) -> Result<Response, Problem> {
     let wait = parameters::wait(headers, access.options())?;
     let key = parameters::idempotency_key(headers)?;
-    let item = Item::json(command(kind, space, members, body));
+    let item = Item::json(command(kind, space, members, body)).traced(trace::context(headers));
     commands::one(access, &item, key, wait, StatusCode::CREATED).await
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod events;
+mod examples;
 mod hostile;
 mod limits;
 mod openapi;
