@@ -29,6 +29,8 @@ pub mod keys;
 pub mod memory;
 pub mod outcome;
 mod planted;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod questions;
 mod sql;
 pub mod sqlite;
