@@ -6,6 +6,7 @@
 //! Nothing here asserts: a slow machine is no defect.
 
 mod accept;
+mod adds;
 mod audit;
 mod baseline;
 mod cpu;
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 
 pub use accept::accept;
+pub use adds::adds;
 pub use audit::audit;
 pub use embedded::embedded;
 pub use reads::reads;
@@ -49,7 +51,7 @@ pub struct Row {
     pub name: &'static str,
     /// The figure.
     pub rate: f64,
-    /// Its unit: `commands/s`, `rows/s`, `points/s`, `s`; `us`: the median of single calls.
+    /// Its unit: `commands/s`, `rows/s`, `points/s`, `adds/s`, `s`; `us`: the median of single calls.
     pub unit: &'static str,
     /// The row that it is compared with, and that row's figure.
     pub baseline: Option<Baseline>,

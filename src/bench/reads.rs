@@ -2,8 +2,8 @@
 
 use std::{future::Future, path::Path, sync::Arc};
 
+use rusqlite::{Connection, OpenFlags, types::Value};
 use serde_json::json;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tokio::time::Instant;
 
 use super::{Error, Options, Row, at, load, world::World};
@@ -13,7 +13,7 @@ use crate::{
     log::{NewRecord, envelope::encode::Draft},
     model::{MemoryId, Space},
     random::Random,
-    reader::{self, Demand, LineageSide, Question, Reader, Waiters},
+    reader::{self, Demand, LineageSide, Question, Reader},
     vector::{self, Filter, Layout, Query, Search},
     worker,
 };
@@ -94,7 +94,7 @@ pub(super) fn reader(world: &World) -> Reader {
         vectors: Arc::new(world.vectors.index().clone()),
         graph: Arc::new(Heads::new(Arc::clone(&ledger))),
         ledger,
-        waiters: Waiters::default(),
+        waiters: world.waiters.clone(),
     };
     Reader::new(ports, reader::Options::default())
 }
@@ -109,11 +109,13 @@ struct Asked {
 impl Asked {
     async fn all(&self, options: &Options, folder: &Path) -> Result<Vec<Row>, Error> {
         let (space, demand) = (load::space(), Demand::default());
-        let pool = pool(&folder.join("ledger.db"));
+        let bare = Connection::open_with_flags(folder.join("ledger.db"), OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let bare = bare.map_err(at("open the ledger's file"))?;
         let select = measured("select_by_rowid", QUESTIONS, |_| {
-            select(&pool, 1 + self.random.below(options.count as u64))
-        })
-        .await?;
+            let n = 1 + self.random.below(options.count as u64);
+            std::future::ready(tokio::task::block_in_place(|| select(&bare, n)))
+        });
+        let select = select.await?;
         let get = measured("get", QUESTIONS, |_| async {
             self.reader.get(&space, self.id(), demand).await.map(drop).map_err(at("get"))
         });
@@ -156,7 +158,6 @@ impl Asked {
             }
         });
         let lineage = lineage.await?;
-        pool.close().await;
         Ok(vec![select, get, store, search, text, one_hop, three_hops, lineage])
     }
 
@@ -193,15 +194,14 @@ impl Asked {
     }
 }
 
-/// As many connections as the ledger's own readers, to the same file.
-fn pool(file: &Path) -> SqlitePool {
-    let options = SqliteConnectOptions::new().filename(file).read_only(true).page_size(8192);
-    SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(options)
-}
-
-async fn select(pool: &SqlitePool, n: u64) -> Result<(), Error> {
-    let row = sqlx::query("SELECT * FROM image WHERE n = ?").bind(n.cast_signed()).fetch_optional(pool);
-    row.await.map(drop).map_err(at("select"))
+/// One row by its number, every column of it: through the driver that the ledger's readers use.
+fn select(bare: &Connection, n: u64) -> Result<(), Error> {
+    let mut statement = bare.prepare_cached("SELECT * FROM image WHERE n = ?").map_err(at("select"))?;
+    let count = statement.column_count();
+    let row = statement.query_row([n.cast_signed()], |row| {
+        (0..count).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>()
+    });
+    row.map(drop).map_err(at("select"))
 }
 
 /// Asks one question after the other; the median in microseconds, and the 99th percentile beside it.

@@ -13,6 +13,7 @@ use crate::{
     log::{CommandLog, NewRecord, embedded::EmbeddedLog},
     model::{Answer, Digest, MemoryId, Space, Version, answer::Reason},
     random::Random,
+    reader::{Announcing, Waiters},
     saga::plan::Planner,
     tasks::Tasks,
     vector::{self, Checkpoint, Layout, edge::EdgeVectors},
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) log: EmbeddedLog,
     pub(super) ledger: SqliteLedger,
     pub(super) vectors: Timed,
+    /// Who waits for an outcome.
+    pub(super) waiters: Waiters,
     board: Board,
     pub(super) tasks: Tasks,
     running: tokio::task::JoinHandle<Result<(), worker::Error>>,
@@ -56,10 +59,11 @@ impl World {
         let index =
             EdgeVectors::open(&folder.join("index"), Default::default()).map_err(at("open the index"))?;
         let vectors = Timed::over(index);
+        let waiters = Waiters::default();
         let (board, tasks) = (Board::default(), Tasks::new());
         let ports = Ports {
             log: Arc::new(log.clone()),
-            outcomes: Arc::new(log.clone()),
+            outcomes: Arc::new(Announcing::new(Arc::new(log.clone()), waiters.clone())),
             dead_letters: Arc::new(log.clone()),
             ledger: Arc::new(ledger.clone()),
             vectors: Arc::new(vectors.clone()),
@@ -70,7 +74,7 @@ impl World {
             board: board.clone(),
         };
         let running = tasks.spawn(worker::run(ports, options, tasks.clone()));
-        Ok(Self { log, ledger, vectors, board, tasks, running })
+        Ok(Self { log, ledger, vectors, waiters, board, tasks, running })
     }
 
     /// Appends in one call.

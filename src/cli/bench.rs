@@ -18,6 +18,9 @@ pub(super) enum Command {
     /// How long a command takes to be accepted over HTTP, beside the log's own append
     #[command(after_help = "Example:\n  engraft bench accept --rounds 3")]
     Accept(Arguments),
+    /// Adding memories one by one and in batches, beside SQLite with a commit a row
+    #[command(after_help = "Example:\n  engraft bench adds")]
+    Adds(Arguments),
     /// An audit of so many memories, which are put first
     #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]
     Audit(Arguments),
@@ -46,6 +49,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let (Command::Embedded(arguments)
     | Command::Reads(arguments)
     | Command::Accept(arguments)
+    | Command::Adds(arguments)
     | Command::Audit(arguments)) = command;
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
@@ -65,6 +69,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let measured = match command {
         Command::Embedded(_) => runtime.block_on(bench::embedded(&options, |_| ())),
         Command::Accept(_) => runtime.block_on(bench::accept(&options)),
+        Command::Adds(_) => runtime.block_on(bench::adds(&options)),
         Command::Reads(_) => runtime.block_on(bench::reads(&options, |_| ())),
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");

@@ -31,7 +31,10 @@ pub(super) async fn heads_by_key(
     session: &mut impl Session,
     keys: &[Key],
 ) -> Result<HashMap<Key, Head>, Error> {
-    let rows = session.rows(sql::HEADS, binds!(key_list(keys.iter()))).await?;
+    let rows = match keys {
+        [key] => session.rows(sql::HEAD, binds!(key.0.as_slice())).await?,
+        _ => session.rows(sql::HEADS, binds!(key_list(keys.iter()))).await?,
+    };
     rows.iter().map(rows::head).collect()
 }
 

@@ -220,6 +220,7 @@ statements! {
     FINISHES_AFTER = "SELECT finish, offsets FROM finish \
         WHERE epoch = $1 AND partition = $2 AND finish > $3 ORDER BY finish LIMIT $4";
 
+    HEAD = heads!("WHERE head.key = $1");
     HEADS = heads!("WHERE head.key IN keys($1)");
     LIST_HEADS = heads!("WHERE head.space = (SELECT n FROM space WHERE name = $1) AND head.id > $2 \
         AND head.image IS NOT NULL ORDER BY head.id LIMIT $3");

@@ -7,21 +7,27 @@
 //!
 //! SQLite has one writer, so the one connection behind a lock *is* the lock of every partition. A
 //! read is always a single statement, or several over rows that no longer change: no connection of
-//! the pool is ever inside a transaction, so none can be handed back inside one.
+//! the pool is ever inside a transaction, so none can be handed back inside one. The two sides have
+//! drivers of their own: writing is batched and goes through an asynchronous one, whose thread is the writer's;
+//! a point read is too short to be handed to another thread.
 //!
 //! One process opens a ledger at a time; a lock file beside it names that process.
 
 mod dialect;
 mod open;
+mod reader;
 mod session;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqliteConnection;
 use tokio::sync::OwnedMutexGuard;
 
 pub use self::open::{OpenError, Options};
-use self::session::{Link, failed};
+use self::{
+    reader::{Reader, Readers},
+    session::Link,
+};
 use super::{
     Error,
     sql::{
@@ -33,13 +39,18 @@ use super::{
     },
 };
 
+/// How long a statement waits for a lock. Nobody else writes, so only a checkpoint can hold one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept by a connection: every bulk statement in nine lengths, and the rest.
+const STATEMENTS_MAX: usize = 256;
+
 /// A ledger in one SQLite file. Clones share it.
 pub type SqliteLedger = SqlLedger<Sqlite>;
 
 /// One SQLite file.
 pub struct Sqlite {
     texts: Arc<Texts>,
-    readers: SqlitePool,
+    readers: Arc<Readers>,
     writer: Arc<tokio::sync::Mutex<Writer>>,
     /// Held until the last handle is gone.
     _lock: std::fs::File,
@@ -70,12 +81,11 @@ impl AsMut<SqliteConnection> for Held {
 }
 
 impl Database for Sqlite {
-    type Reader = Link<sqlx::pool::PoolConnection<sqlx::Sqlite>>;
+    type Reader = Reader;
     type Writer = Link<Held>;
 
     async fn reader(&self) -> Result<Self::Reader, Error> {
-        let connection = self.readers.acquire().await.map_err(failed)?;
-        Ok(Link { connection, texts: Arc::clone(&self.texts) })
+        self.readers.take(&self.texts).await
     }
 
     /// Rolls back whatever was left open, and begins.

@@ -6,17 +6,19 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use fs4::fs_std::FileExt as _;
 use sqlx::{
     ConnectOptions as _, SqlSafeStr as _, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{Sqlite, SqliteLedger, Writer, dialect::SqliteDialect, session::Link};
+use super::{
+    BUSY_TIMEOUT, STATEMENTS_MAX, Sqlite, SqliteLedger, Writer, dialect::SqliteDialect, reader::Readers,
+    session::Link,
+};
 use crate::{
     ledger::{
         Error,
@@ -30,7 +32,7 @@ use crate::{
 /// How a ledger in a SQLite file is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Connections that read, from 1; default 4. Each has a thread of its own.
+    /// Connections that read, from 1; default 4.
     pub readers: u32,
     /// How large the write-ahead log grows before it is folded into the file, in bytes; default
     /// 64 MiB. Larger: fewer writes of one page, longer pauses, slower starts.
@@ -77,12 +79,6 @@ pub enum OpenError {
 
 /// 8 KiB: rows of about 2 KB would waste half of every 4 KiB page.
 const PAGE_BYTES: u32 = 8192;
-/// How long a statement waits for a lock. Nobody else writes, so only a checkpoint can hold one.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Prepared statements kept by a connection: every bulk statement in nine lengths, and the rest.
-const STATEMENTS_MAX: usize = 256;
-/// Rows that may wait between a connection's thread and its reader: a page of heads at once.
-const ROW_BUFFER: usize = 512;
 
 fn migrations() -> Migrator {
     let migration = |number, name, text: &'static str| {
@@ -118,12 +114,7 @@ impl SqliteLedger {
         let mut writer = session.connection;
         (writer.last_record, writer.last_image) = (last.get()?, last.get()?);
         // Each reader caches a quarter of what the writer does; the system's own cache lies below both.
-        let read = settings(path, options, options.cache_bytes / 4).read_only(true);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers.max(1))
-            // A connection to a file of this machine does not go stale, and to ask it costs as much as a read.
-            .test_before_acquire(false)
-            .connect_lazy_with(read.create_if_missing(false));
+        let readers = Arc::new(Readers::new(path.to_owned(), options.readers, options.cache_bytes / 4));
         let writer = Arc::new(tokio::sync::Mutex::new(writer));
         Ok(SqlLedger::over(Sqlite { texts, readers, writer, _lock: lock }, identity))
     }
@@ -152,13 +143,13 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 async fn connect(path: &Path, options: &Options) -> Result<SqliteConnection, Error> {
-    let settings = settings(path, options, options.cache_bytes).create_if_missing(true);
-    settings.connect().await.map_err(super::session::failed)
+    settings(path, options).connect().await.map_err(super::session::failed)
 }
 
-fn settings(path: &Path, options: &Options, cache_bytes: u64) -> SqliteConnectOptions {
+fn settings(path: &Path, options: &Options) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
+        .create_if_missing(true)
         .page_size(PAGE_BYTES)
         // Readers go on while the writer writes, and a commit is one sequential write and one fsync.
         .journal_mode(SqliteJournalMode::Wal)
@@ -166,12 +157,11 @@ fn settings(path: &Path, options: &Options, cache_bytes: u64) -> SqliteConnectOp
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", (options.checkpoint_bytes / u64::from(PAGE_BYTES)).to_string())
         // Negative: in KiB rather than in pages.
-        .pragma("cache_size", format!("-{}", cache_bytes / 1024))
+        .pragma("cache_size", format!("-{}", options.cache_bytes / 1024))
         // Key lists are sorted in memory, never in a file.
         .pragma("temp_store", "memory")
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_MAX)
-        .row_buffer_size(ROW_BUFFER)
         .disable_statement_logging()
 }

@@ -5,9 +5,11 @@ use tempfile::TempDir;
 use super::{OpenError, Options, SqliteLedger};
 use crate::{
     ledger::{
-        Ledger,
+        Ledger, Questions,
         contract::{self, world},
+        questions::Selection,
     },
+    model::{Declaration, conflict},
     random::Random,
 };
 
@@ -46,6 +48,48 @@ async fn what_was_committed_is_there_after_the_process_died() {
     let contents: Vec<_> = contents.iter().filter_map(|head| head.memory.clone()).collect();
     assert_eq!(contents, [world::memory("one"), world::memory("four")], "numbers go on where they were");
     ledger.close().await.unwrap();
+}
+
+/// Takes back the second migration, in a ledger that has data: what a program of the first schema left behind.
+const BACK_TO_FIRST: &str = "
+    DROP INDEX head_list; ALTER TABLE head DROP COLUMN kind; CREATE INDEX head_list ON head (space, id);
+    DROP INDEX relation_kind; DROP INDEX relation_dead; DROP TABLE history;
+    ALTER TABLE space DROP COLUMN history; ALTER TABLE space DROP COLUMN history_since;
+    DELETE FROM _sqlx_migrations WHERE version = 2;";
+
+#[tokio::test]
+async fn a_filled_ledger_of_the_first_schema_is_brought_up_to_date() {
+    let (ledger, folder) = new().await;
+    world::commit(&ledger, &[(1, "a", Some("one")), (2, "b", None), (3, "c", Some("three"))]).await;
+    let mut declared = world::begin(&ledger).await;
+    let declaration = Declaration { history: true, ..Declaration::default() };
+    declared.declare(&[(world::space(), declaration)]).await.unwrap();
+    declared.insert_sagas(&[world::put(4, "a", Some("four"))]).await.unwrap();
+    declared.commit().await.unwrap();
+    let before = ledger.list(&world::space(), None, 9).await.unwrap();
+    ledger.close().await.unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    file.execute_batch(BACK_TO_FIRST).unwrap();
+    drop(file);
+
+    let ledger = open(&folder).await.unwrap();
+    assert_eq!(ledger.list(&world::space(), None, 9).await.unwrap(), before);
+    assert_eq!(ledger.unfinished(world::PARTITION, 0, 9).await.unwrap(), [world::put(4, "a", Some("four"))]);
+    let counts = ledger.counts(&world::space()).await.unwrap();
+    let kind = world::memory("x").kind.clone();
+    assert_eq!(
+        (counts.kinds.get(&kind), counts.tombstones),
+        (Some(&2), 1),
+        "kinds are taken from the images"
+    );
+    let of = Selection { kind: Some(kind), session: None };
+    assert_eq!(ledger.count_of(&world::space(), &of).await.unwrap(), 2);
+    let mut transaction = world::begin(&ledger).await;
+    transaction.write_heads(&[world::forward(4, "a", Some("four"))]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let memory = conflict::memory_key(&world::space(), &world::id("a"));
+    let kept = ledger.history(memory, None, 9).await.unwrap();
+    assert_eq!(kept.len(), 2, "a space that asked for its history before the upgrade keeps it from then on");
 }
 
 #[tokio::test]
