@@ -146,6 +146,8 @@ impl Stores {
         let log = OpenLog::open(config, clock, random).await?;
         let ledger = SqliteLedger::open(data.join("ledger.db"), &sqlite::Options::default(), random).await?;
         let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
+        // One process at a time can have this ledger open.
+        log.work_alone();
         if let Some(epoch) = shared.epoch().await? {
             log.set_epoch(epoch.epoch);
         }
@@ -208,6 +210,15 @@ impl OpenLog {
             Self::Embedded(log) => log.set_epoch(epoch),
             #[cfg(feature = "kafka")]
             Self::Kafka(log) => log.set_epoch(epoch),
+        }
+    }
+
+    /// The ledger lets no other process work.
+    fn work_alone(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.work_alone(),
         }
     }
 

@@ -26,6 +26,7 @@ mod contract;
 mod decide;
 pub mod finish;
 pub mod keys;
+pub mod lease;
 pub mod memory;
 pub mod outcome;
 mod planted;

@@ -126,6 +126,10 @@ pub enum Assignment {
     Assigned(u32),
     /// Stop, then call [`Membership::released`].
     Revoked(u32),
+    /// The group has lost this process, and may have given the partition to another. Whoever works on it
+    /// goes on for as long as its lease holds, and takes no lease anew until the partition is assigned
+    /// again; if the group gives it to another for good, a revocation follows.
+    Unconfirmed(u32),
 }
 
 /// A durable, partitioned, ordered log of records.

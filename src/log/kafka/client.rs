@@ -98,6 +98,26 @@ pub(super) fn consumer(options: &Options) -> ClientConfig {
     config
 }
 
+/// A member of the group: it takes part in sharing the partitions, and reads nothing.
+pub(super) fn member(options: &Options) -> ClientConfig {
+    let mut config = common(options);
+    // A process that is gone is missed after this long; one that stops in good order, at once.
+    config.set("session.timeout.ms", "10000");
+    for (name, value) in &options.consumer {
+        config.set(name, value);
+    }
+    if let Some(instance) = &options.instance {
+        config.set("group.instance.id", instance);
+    }
+    config
+        .set("group.id", &options.group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
 /// A producer whose answer means that all in-sync replicas have the record, once and in order.
 pub(super) fn producer(options: &Options, health: Health) -> KafkaResult<FutureProducer<Health>> {
     let mut config = common(options);

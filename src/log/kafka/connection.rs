@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -14,13 +14,14 @@ use parking_lot::Mutex;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{FutureProducer, Producer, future_producer::DeliveryFuture},
 };
 
 use super::{
     Options, RefusedProperty,
     client::{self, ASK_TIMEOUT, Health, Outgoing, classify_delivery},
+    group::{Member, MemberConsumer},
     reader::{KafkaReader, number},
     topics,
 };
@@ -100,6 +101,10 @@ pub(super) struct Shared {
     pub(super) control: Arc<BaseConsumer<Health>>,
     /// What the ledger noted since the last commit.
     noted: Mutex<BTreeMap<u32, u64>>,
+    /// While this process is a member of the group.
+    member: Mutex<Weak<MemberConsumer>>,
+    /// Whether no other process can work.
+    alone: AtomicBool,
     tasks: Tasks,
 }
 
@@ -128,6 +133,8 @@ impl KafkaLog {
             producer,
             control,
             noted: Mutex::default(),
+            member: Mutex::default(),
+            alone: AtomicBool::new(false),
             tasks: Tasks::new(),
         });
         let log = Self(shared);
@@ -138,6 +145,12 @@ impl KafkaLog {
     /// The epoch that the ledger gives this log: records read from now on carry it.
     pub fn set_epoch(&self, epoch: u32) {
         self.0.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// No other process can work, because nobody else can open the ledger: whoever joins has all partitions at
+    /// once, without waiting until the group has missed an earlier process.
+    pub fn work_alone(&self) {
+        self.0.alone.store(true, Ordering::Release);
     }
 
     /// Waits for the records that are on their way, then stops. What is still unanswered then is `Unknown`.
@@ -188,15 +201,26 @@ impl Shared {
         if noted.is_empty() {
             return;
         }
-        let mut offsets = TopicPartitionList::with_capacity(noted.len());
-        for (partition, watermark) in noted {
-            let offset = Offset::Offset(i64::try_from(watermark).unwrap_or(i64::MAX));
-            if let Err(error) = offsets.add_partition_offset(&self.commands, number(partition), offset) {
-                tracing::debug!(%error, partition, "an offset for lag tools was not committed");
+        if let Err(error) = self.commit_offsets(&noted) {
+            tracing::debug!(%error, "offsets for lag tools were not committed; trying again later");
+            let mut newer = self.noted.lock();
+            for (partition, watermark) in noted {
+                newer.entry(partition).or_insert(watermark);
             }
         }
-        if let Err(error) = self.control.commit(&offsets, CommitMode::Sync) {
-            tracing::debug!(%error, "offsets for lag tools were not committed");
+    }
+
+    /// Members of a group commit as members; where there are none, anybody may.
+    fn commit_offsets(&self, noted: &BTreeMap<u32, u64>) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::with_capacity(noted.len());
+        for (partition, watermark) in noted {
+            let offset = Offset::Offset(i64::try_from(*watermark).unwrap_or(i64::MAX));
+            offsets.add_partition_offset(&self.commands, number(*partition), offset)?;
+        }
+        let member = self.member.lock().upgrade();
+        match member {
+            Some(member) => member.commit(&offsets, CommitMode::Sync),
+            None => self.control.commit(&offsets, CommitMode::Sync),
         }
     }
 
@@ -300,8 +324,13 @@ impl CommandLog for KafkaLog {
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, ReadError> {
-        let partitions = self.0.topology.partitions;
-        Ok(Box::new(SoleMember { tasks: self.0.tasks.clone(), partitions: 0..partitions }))
+        let tasks = self.0.tasks.clone();
+        if self.0.alone.load(Ordering::Acquire) {
+            return Ok(Box::new(SoleMember { tasks, partitions: 0..self.0.topology.partitions }));
+        }
+        let member = Member::join(&self.0.options, tasks)?;
+        *self.0.member.lock() = member.consumer().map_or_else(Weak::new, Arc::downgrade);
+        Ok(Box::new(member))
     }
 
     async fn note_watermark(&self, partition: u32, watermark: u64) {

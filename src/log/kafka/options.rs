@@ -18,6 +18,9 @@ pub struct Options {
     pub partitioner: Partitioner,
     /// The group whose offsets lag tools look at. Default `engraft.applier`.
     pub group: String,
+    /// This process's name in the group, unlike any other's; it keeps its partitions over a restart that is
+    /// quicker than `session.timeout.ms`. Default none: a process that stops gives them away.
+    pub instance: Option<String>,
     /// Properties of every client: security, timeouts.
     pub client: BTreeMap<String, String>,
     /// Properties of consumers alone.
@@ -33,6 +36,7 @@ impl Default for Options {
             topic_prefix: String::new(),
             partitioner: Partitioner::default(),
             group: "engraft.applier".into(),
+            instance: None,
             client: BTreeMap::new(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
@@ -53,10 +57,13 @@ pub struct RefusedProperty {
 }
 
 /// What may not be passed through, and why. Aliases stand beside their names.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 21] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.group`"),
+    ("group.instance.id", "set `kafka.instance`"),
+    ("group.protocol", "partitions change hands as the worker releases them, which needs `classic`"),
+    ("partition.assignment.strategy", "partitions that stay with a process are never interrupted"),
     ("partitioner", "set `kafka.partitioner`, which the worker checks records by"),
     ("enable.auto.commit", "the ledger decides what has been read"),
     ("enable.auto.offset.store", "the ledger decides what has been read"),
@@ -68,6 +75,8 @@ const REFUSED: [(&str, &str); 16] = [
     ("acks", "an accepted command is on all in-sync replicas"),
     ("request.required.acks", "an accepted command is on all in-sync replicas"),
     ("enable.idempotence", "without it a resend could overtake or double a command"),
+    ("enable.gapless.guarantee", "a record that cannot be sent is answered, and stops no other"),
+    ("message.max.bytes", "the largest command and the headers of its dead letter must fit"),
     ("transactional.id", "outcomes are published at least once, without transactions"),
     ("statistics.interval.ms", "the health of the brokers is read from the statistics"),
 ];
