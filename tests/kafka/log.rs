@@ -209,7 +209,7 @@ async fn the_groups_offset_follows_the_watermark_for_lag_tools() {
     broker.log.note_watermark(at.partition, at.offset + 1).await;
     broker.log.close().await;
     let (mut config, topic) = (broker.foreign_client(), broker.options.commands_topic());
-    config.set("group.id", &broker.options.group);
+    config.set("group.id", broker.options.group());
     let committed = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create().unwrap();
         let mut asked = TopicPartitionList::new();

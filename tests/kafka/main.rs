@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+mod group;
 mod log;
 mod serve;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]

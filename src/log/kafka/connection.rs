@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use rdkafka::{
 use super::{
     Options, RefusedProperty,
     client::{self, ASK_TIMEOUT, Health, Outgoing, classify_delivery},
+    fetcher::Fetcher,
     group::{Member, MemberConsumer},
     reader::{KafkaReader, number},
     topics,
@@ -99,6 +100,8 @@ pub(super) struct Shared {
     pub(super) producer: FutureProducer<Health>,
     /// Asks about offsets and commits those of the group; reads nothing.
     pub(super) control: Arc<BaseConsumer<Health>>,
+    /// Made when the first partition is read: a process that only appends needs none.
+    pub(super) fetcher: OnceLock<Fetcher>,
     /// What the ledger noted since the last commit.
     noted: Mutex<BTreeMap<u32, u64>>,
     /// While this process is a member of the group.
@@ -132,6 +135,7 @@ impl KafkaLog {
             health,
             producer,
             control,
+            fetcher: OnceLock::new(),
             noted: Mutex::default(),
             member: Mutex::default(),
             alone: AtomicBool::new(false),
@@ -151,6 +155,21 @@ impl KafkaLog {
     /// once, without waiting until the group has missed an earlier process.
     pub fn work_alone(&self) {
         self.0.alone.store(true, Ordering::Release);
+    }
+
+    /// The offset that the group has committed for lag tools; `None`: none, or the brokers do not answer.
+    pub async fn committed(&self, partition: u32) -> Option<u64> {
+        let shared = Arc::clone(&self.0);
+        let ask = move || {
+            let mut asked = TopicPartitionList::with_capacity(1);
+            asked.add_partition(&shared.commands, number(partition));
+            shared.control.committed_offsets(asked, ASK_TIMEOUT)
+        };
+        let answer = tokio::task::spawn_blocking(ask).await.ok()?.ok()?;
+        match answer.elements().first()?.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            _ => None,
+        }
     }
 
     /// Waits for the records that are on their way, then stops. What is still unanswered then is `Unknown`.
@@ -222,6 +241,15 @@ impl Shared {
             Some(member) => member.commit(&offsets, CommitMode::Sync),
             None => self.control.commit(&offsets, CommitMode::Sync),
         }
+    }
+
+    /// The consumer that fetches for all readers.
+    pub(super) fn fetcher(&self) -> KafkaResult<&Fetcher> {
+        if let Some(fetcher) = self.fetcher.get() {
+            return Ok(fetcher);
+        }
+        let made = Fetcher::new(&self.options, &self.commands, self.topology.partitions, &self.tasks)?;
+        Ok(self.fetcher.get_or_init(|| made))
     }
 
     fn check_partition(&self, partition: u32) -> Result<(), ReadError> {
@@ -306,7 +334,7 @@ impl CommandLog for KafkaLog {
             return Err(ReadError::OutOfRange { offset, bounds });
         }
         let shared = Arc::clone(&self.0);
-        Ok(Box::new(KafkaReader { shared, partition, offset, consumer: None, taken: VecDeque::new() }))
+        Ok(Box::new(KafkaReader { shared, partition, offset, source: None, taken: VecDeque::new() }))
     }
 
     async fn bounds(&self, partition: u32) -> Result<Bounds, ReadError> {

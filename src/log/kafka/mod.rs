@@ -26,6 +26,8 @@ mod client;
 #[cfg(feature = "kafka")]
 mod connection;
 #[cfg(feature = "kafka")]
+mod fetcher;
+#[cfg(feature = "kafka")]
 mod group;
 #[cfg(feature = "kafka")]
 mod reader;

@@ -16,8 +16,9 @@ pub struct Options {
     pub topic_prefix: String,
     /// How keys become partitions; the log's for good. Default `murmur2_random`.
     pub partitioner: Partitioner,
-    /// The group whose offsets lag tools look at. Default `engraft.applier`.
-    pub group: String,
+    /// The group that shares the partitions, and whose offsets lag tools look at. Default: `topic_prefix`,
+    /// then `engraft.applier`.
+    pub group: Option<String>,
     /// This process's name in the group, unlike any other's; it keeps its partitions over a restart that is
     /// quicker than `session.timeout.ms`. Default none: a process that stops gives them away.
     pub instance: Option<String>,
@@ -35,7 +36,7 @@ impl Default for Options {
             brokers: "localhost:9092".into(),
             topic_prefix: String::new(),
             partitioner: Partitioner::default(),
-            group: "engraft.applier".into(),
+            group: None,
             instance: None,
             client: BTreeMap::new(),
             consumer: BTreeMap::new(),
@@ -98,6 +99,12 @@ impl Options {
         Ok(())
     }
 
+    /// The group's name.
+    #[must_use]
+    pub fn group(&self) -> String {
+        self.group.clone().unwrap_or_else(|| format!("{}engraft.applier", self.topic_prefix))
+    }
+
     /// The topic of commands.
     #[must_use]
     pub fn commands_topic(&self) -> String {
@@ -140,6 +147,7 @@ mod tests {
         assert_eq!(options.partitioner, Partitioner::ConsistentRandom);
         assert_eq!(options.commands_topic(), "staging.engraft.commands.v1");
         assert_eq!(options.dead_letters_topic(), "staging.engraft.commands.v1.dlq");
+        assert_eq!(options.group(), "staging.engraft.applier");
         assert_eq!(options.brokers, "localhost:9092");
         assert!(serde_json::from_str::<Options>(r#"{"broker":"b:1"}"#).is_err());
     }
