@@ -199,10 +199,21 @@ impl Drop for Member {
     /// Leaves the group, so that others need not wait until its session has run out. That takes a
     /// conversation with the broker, and happens aside; the log waits for it when it is closed.
     fn drop(&mut self) {
-        self.group.state.lock().closing = true;
-        let consumer = self.consumer.take();
+        let unreleased = {
+            let mut state = self.group.state.lock();
+            state.closing = true;
+            !std::mem::take(&mut state.releasing).is_empty()
+        };
+        let Some(consumer) = self.consumer.take() else { return };
+        let leave = move || {
+            // The group would wait for what nobody can release any more, and the client for the group.
+            if unreleased && let Err(error) = acknowledge(consumer.as_ref()) {
+                tracing::debug!(%error, "what was to be released could not be given back");
+            }
+            drop(consumer);
+        };
         drop(self.tasks.spawn(async move {
-            if tokio::task::spawn_blocking(move || drop(consumer)).await.is_err() {
+            if tokio::task::spawn_blocking(leave).await.is_err() {
                 tracing::debug!("the group was not left in good order");
             }
         }));
