@@ -21,7 +21,7 @@ use crate::log::kafka::{ConnectError, KafkaLog};
 use crate::vector::edge::{self, EdgeVectors};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, LogKind, VectorKind},
+    config::{Config, LogKind, Role, VectorKind},
     graph::{self, heads::Heads},
     http,
     ledger::{
@@ -258,7 +258,8 @@ pub struct App {
     stores: Stores,
     address: std::net::SocketAddr,
     tasks: Tasks,
-    worker: tokio::task::JoinHandle<Result<(), worker::Error>>,
+    /// `None` where others work.
+    worker: Option<tokio::task::JoinHandle<Result<(), worker::Error>>>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     server_tasks: Tasks,
 }
@@ -298,9 +299,11 @@ impl App {
             random,
             limits: config.limits.into(),
             guarantees: guarantees(config),
+            surface: if config.role == Role::Worker { http::Surface::Health } else { http::Surface::Whole },
         };
         let (tasks, server_tasks) = (Tasks::new(), Tasks::new());
-        let worker = tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone()));
+        let works = config.role != Role::Api;
+        let worker = works.then(|| tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone())));
         let serve = http::serve(listener, http_ports, config.http.clone(), server_tasks.clone());
         let server = server_tasks.spawn(serve);
         Ok(Self { stores, address, tasks, worker, server, server_tasks })
@@ -315,7 +318,7 @@ impl App {
     /// Returns when a part of it has ended by itself, which only an error makes it do.
     async fn broken(&mut self) -> Result<(), Error> {
         tokio::select! {
-            worker = &mut self.worker => match worker {
+            worker = ended(&mut self.worker) => match worker {
                 Ok(ended) => Ok(ended?),
                 Err(panic) => Err(Error::Http(std::io::Error::other(panic))),
             },
@@ -331,6 +334,14 @@ impl App {
         self.server_tasks.shut_down().await;
         self.tasks.shut_down().await;
         self.stores.close().await;
+    }
+}
+
+/// What a task came to; never where there is none.
+async fn ended<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -44,6 +44,8 @@ const TEST_PREFIX: &str = "test_";
 pub struct Config {
     /// Where data lies; `./engraft-data`. One process at a time.
     pub data: PathBuf,
+    /// What this process does; `all`.
+    pub role: Role,
     /// The command log.
     pub log: LogOptions,
     /// The Kafka log, where `log.kind` says so.
@@ -62,6 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("./engraft-data"),
+            role: Role::All,
             log: LogOptions::default(),
             kafka: kafka::Options::default(),
             vector: VectorOptions::default(),
@@ -70,6 +73,18 @@ impl Default for Config {
             http: http::Options::default(),
         }
     }
+}
+
+/// What a process does of what there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Serves HTTP: takes commands into the log and answers reads, while others work.
+    Api,
+    /// Works on partitions; of HTTP it serves what tells whether it is well.
+    Worker,
 }
 
 /// `[log]`: where commands become durable.
@@ -174,6 +189,9 @@ pub struct Flags {
     /// `--data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// `--role`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// `--address`, as `http.address`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpFlags>,
@@ -229,6 +247,11 @@ impl Config {
         }
         if self.log.kind == LogKind::Kafka && !cfg!(feature = "kafka") {
             let fix = "`log.kind = \"kafka\"` needs a build with `--features kafka`; use \"embedded\"";
+            return Err(Error(fix.to_owned()));
+        }
+        if self.role != Role::All && self.log.kind == LogKind::Embedded {
+            let fix =
+                "`role` is not `all`, but an embedded log is one process's own; set `log.kind = \"kafka\"`";
             return Err(Error(fix.to_owned()));
         }
         self.kafka.check().map_err(|error| Error(error.to_string()))?;
@@ -345,7 +368,7 @@ mod tests {
             )?;
             jail.set_env("ENGRAFT_DATA", "environment");
             jail.set_env("ENGRAFT_HTTP__ADDRESS", "127.0.0.1:2");
-            let flags = Flags { data: Some("flag".into()), http: None };
+            let flags = Flags { data: Some("flag".into()), ..Flags::default() };
             let config = load(None, &flags).expect("good settings");
             assert_eq!(config.data, Path::new("flag"));
             assert_eq!(config.http.address.to_string(), "127.0.0.1:2");

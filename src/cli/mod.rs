@@ -144,7 +144,11 @@ impl Cli {
             fault::arm(settings).map_err(|error| Failure::usage(error.to_string()))?;
         }
         match &self.command {
-            Command::Serve(arguments) => serve::run(self.settings(arguments.address.as_deref())?),
+            Command::Serve(arguments) => {
+                let mut flags = self.flags(arguments.address.as_deref());
+                flags.role = arguments.role;
+                serve::run(self.settings_with(&flags)?)
+            }
             Command::Demo(arguments) => demo::run(arguments),
             Command::Produce(arguments) => {
                 produce::run(arguments, self.data.as_deref(), || self.settings(None))
@@ -165,16 +169,21 @@ impl Cli {
         }
     }
 
+    fn flags(&self, address: Option<&str>) -> Flags {
+        let http = address.map(|address| HttpFlags { address: address.to_owned() });
+        Flags { data: self.data.clone(), role: None, http }
+    }
+
     fn settings(&self, address: Option<&str>) -> Result<Config, Failure> {
-        let flags = Flags {
-            data: self.data.clone(),
-            http: address.map(|address| HttpFlags { address: address.to_owned() }),
-        };
-        config::load(self.config.as_deref(), &flags).map_err(|error| Failure::usage(error.to_string()))
+        self.settings_with(&self.flags(address))
+    }
+
+    fn settings_with(&self, flags: &Flags) -> Result<Config, Failure> {
+        config::load(self.config.as_deref(), flags).map_err(|error| Failure::usage(error.to_string()))
     }
 
     fn origins(&self) -> Result<Vec<Setting>, Failure> {
-        let flags = Flags { data: self.data.clone(), http: None };
+        let flags = self.flags(None);
         let settings = config::effective(self.config.as_deref(), &flags);
         settings.map_err(|error| Failure::usage(error.to_string()))
     }

@@ -148,6 +148,14 @@ pub trait CommandLog: Send + Sync {
     /// What the log is.
     fn topology(&self) -> Topology;
 
+    /// What the log is now, where it can change under a process that has it open.
+    ///
+    /// # Errors
+    /// `Unavailable` when the log does not answer.
+    async fn topology_now(&self) -> Result<Topology, ReadError> {
+        Ok(self.topology())
+    }
+
     /// Appends records, each to the partition of its key; one answer a record, in order. Records of
     /// one call and one partition keep their order.
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<AppendedAt, AppendError>>;

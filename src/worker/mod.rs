@@ -82,6 +82,8 @@ pub struct Options {
     /// How long a lease that was seen to hold is relied on before a store is called. Counted by a clock
     /// that goes on while the process is stopped.
     pub lease_term: Duration,
+    /// How often the log is asked whether it is still the one of the epoch.
+    pub log_check_interval: Duration,
     /// How often the vector store is made durable, where acknowledging does not.
     pub checkpoint_interval: Duration,
     /// Shortest time from one round of reclaiming images to the next. A round looks at all of them.
@@ -99,6 +101,7 @@ impl Default for Options {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),
             lease_term: Duration::from_secs(10),
+            log_check_interval: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(60),
             limits: Limits::default(),
@@ -136,6 +139,9 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     let process = ports.random.next_u64().max(1);
     let mut owners = Owners::new(ports.clone(), options.clone(), epoch.epoch, process, tasks.clone());
     let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
+    let mut log_checks = tokio::time::interval(options.log_check_interval);
+    log_checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ended = Ok(());
     loop {
         tokio::select! {
             biased;
@@ -144,6 +150,11 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
             assignment = membership.next() => match assignment {
                 Some(assignment) => owners.hear(assignment),
                 None => break,
+            },
+            _ = log_checks.tick() => if let Err(contradiction) = still_the_same(&ports, &epoch).await {
+                tracing::error!(%contradiction, "the worker stops");
+                ended = Err(contradiction.into());
+                break;
             },
             () = tokio::time::sleep_until(next_checkpoint), if !ports.vectors.durable_when_acknowledged() => {
                 if let Err(error) = checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await {
@@ -159,7 +170,18 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     if !ports.vectors.durable_when_acknowledged() {
         checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await?;
     }
-    Ok(())
+    ended
+}
+
+/// Whether the log is still the one of the epoch; a log that does not answer may well be.
+async fn still_the_same(ports: &Ports, epoch: &EpochRow) -> Result<(), checks::Contradiction> {
+    match ports.log.topology_now().await {
+        Ok(topology) => checks::same_log(epoch, &topology),
+        Err(error) => {
+            tracing::debug!(%error, "the log cannot be compared with the ledger's epoch now");
+            Ok(())
+        }
+    }
 }
 
 /// The ledger's epoch; its first one is opened on the log as it is.

@@ -16,7 +16,7 @@ mod broker;
 mod group;
 mod log;
 mod serve;
-mod workers;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]
 #[path = "../support/mod.rs"]
 mod support;
+mod workers;

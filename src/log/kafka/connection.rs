@@ -304,6 +304,20 @@ impl CommandLog for KafkaLog {
         self.0.topology.clone()
     }
 
+    async fn topology_now(&self) -> Result<Topology, ReadError> {
+        let shared = Arc::clone(&self.0);
+        let asked = tokio::task::spawn_blocking(move || topology(&shared.control, &shared.options)).await;
+        let asked = asked.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        match asked {
+            Ok(topology) => Ok(topology),
+            // The answering topics have not grown with the commands, or not yet: those decide.
+            Err(ConnectError::Partitions { expected, .. }) => {
+                Ok(Topology { partitions: expected, ..self.topology() })
+            }
+            Err(error) => Err(ReadError::Unavailable(error.to_string())),
+        }
+    }
+
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<AppendedAt, AppendError>> {
         let shared = &self.0;
         // Nothing is queued for brokers that are known to be away: it would wait, and then be unknown.

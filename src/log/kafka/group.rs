@@ -38,6 +38,10 @@ use crate::{
 /// How long the member waits after an error that the client does not get over by itself.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// How long a client that is being closed may take to end where it waits for nothing.
+const CLOSING_PAUSE: Duration = Duration::from_millis(200);
+const CLOSING_LOOK: Duration = Duration::from_millis(10);
+
 /// What the group has said and the worker has not heard yet.
 #[derive(Default)]
 struct Group {
@@ -106,6 +110,9 @@ impl ConsumerContext for Rebalances {
             .collect();
         let lost = consumer.assignment_lost();
         let mut state = self.0.state.lock();
+        if state.closing && terminates(consumer) {
+            return;
+        }
         let acknowledged = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?named, "the group assigns partitions");
             state.assigned(named);
@@ -125,6 +132,16 @@ impl ConsumerContext for Rebalances {
         }
         self.0.changed.notify_one();
     }
+}
+
+/// Whether a client that is being closed has ended, or does so within moments. One that waits for an
+/// acknowledgement never does; to one that has ended, librdkafka would let an acknowledgement wait for ever.
+fn terminates<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let looks = CLOSING_PAUSE.as_millis() / CLOSING_LOOK.as_millis();
+    (0..looks).any(|_| {
+        std::thread::sleep(CLOSING_LOOK);
+        consumer.closed()
+    })
 }
 
 /// Tells the group that what it took back is free. The list is empty because the client was assigned nothing.
