@@ -27,9 +27,9 @@ mod decide;
 pub mod finish;
 pub mod keys;
 pub mod memory;
+pub mod options;
 pub mod outcome;
 mod planted;
-#[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod questions;
 mod sql;
