@@ -15,6 +15,8 @@ use std::{
 
 use tokio::net::TcpListener;
 
+#[cfg(feature = "postgres")]
+use crate::ledger::postgres::{self, PostgresLedger};
 #[cfg(feature = "kafka")]
 use crate::log::kafka::{ConnectError, KafkaLog};
 #[cfg(feature = "edge")]
@@ -26,6 +28,7 @@ use crate::{
     http,
     ledger::{
         self, Ledger,
+        options::Kind as LedgerKind,
         sqlite::{self, SqliteLedger},
     },
     log::{
@@ -62,6 +65,10 @@ pub enum Error {
     /// The ledger cannot be opened.
     #[error("open the ledger")]
     Ledger(#[from] sqlite::OpenError),
+    /// The ledger on Postgres cannot be opened.
+    #[cfg(feature = "postgres")]
+    #[error("open the ledger")]
+    PostgresLedger(#[from] postgres::OpenError),
     /// The ledger does not answer.
     #[error("use the ledger")]
     LedgerAnswer(#[from] ledger::Error),
@@ -109,7 +116,7 @@ pub struct Stores {
 /// The same stores by their own types, which alone know how to close.
 #[derive(Clone)]
 struct Closing {
-    ledger: SqliteLedger,
+    ledger: OpenLedger,
     log: OpenLog,
     #[cfg(feature = "edge")]
     edge: Option<EdgeVectors>,
@@ -144,10 +151,12 @@ impl Stores {
         let data = &config.data;
         std::fs::create_dir_all(data).map_err(|source| Error::Folder { path: data.clone(), source })?;
         let log = OpenLog::open(config, clock, random).await?;
-        let ledger = SqliteLedger::open(data.join("ledger.db"), &sqlite::Options::default(), random).await?;
-        let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
-        // One process at a time can have this ledger open.
-        log.work_alone();
+        let ledger = OpenLedger::open(config, random).await?;
+        let shared = ledger.port();
+        if config.ledger.kind == LedgerKind::Sqlite {
+            // One process at a time can have this ledger open.
+            log.work_alone();
+        }
         if let Some(epoch) = shared.epoch().await? {
             log.set_epoch(epoch.epoch);
         }
@@ -169,10 +178,53 @@ impl Stores {
         if let Some(edge) = &self.closing.edge {
             edge.close().await;
         }
-        if let Err(error) = self.closing.ledger.clone().close().await {
-            tracing::warn!(%error, "the ledger did not close cleanly; nothing is lost");
-        }
+        self.closing.ledger.close().await;
         self.closing.log.close().await;
+    }
+}
+
+/// A ledger by its own type, which alone knows how to close.
+#[derive(Clone)]
+enum OpenLedger {
+    Sqlite(SqliteLedger),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresLedger),
+}
+
+impl OpenLedger {
+    async fn open(config: &Config, random: &Random) -> Result<Self, Error> {
+        match config.ledger.kind() {
+            #[cfg(feature = "postgres")]
+            LedgerKind::Postgres => {
+                let opened = PostgresLedger::open(&config.ledger.url, &config.ledger.postgres, random).await;
+                Ok(Self::Postgres(opened?))
+            }
+            // The settings refuse `postgres` in a build without it.
+            _ => {
+                let file = config.data.join("ledger.db");
+                Ok(Self::Sqlite(SqliteLedger::open(file, &sqlite::Options::default(), random).await?))
+            }
+        }
+    }
+
+    fn port(&self) -> Arc<dyn Ledger> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(ledger) => {
+                if let Err(error) = ledger.clone().close().await {
+                    tracing::warn!(%error, "the ledger did not close cleanly; nothing is lost");
+                }
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ledger) => ledger.clone().close().await,
+        }
     }
 }
 
@@ -369,7 +421,7 @@ fn guarantees(config: &Config) -> http::Guarantees {
         guarantee: "saga",
         meaning: "what is accepted reaches exactly one outcome; every store ends up with all of a command or \
                   with none of it",
-        backends: http::Backends { log, ledger: "sqlite", vector, graph: "heads" },
+        backends: http::Backends { log, ledger: config.ledger.kind().name(), vector, graph: "heads" },
     }
 }
 
@@ -380,7 +432,8 @@ fn guarantees(config: &Config) -> http::Guarantees {
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut app = App::start(&config).await?;
     let data = config.data.display();
-    tracing::info!(guarantee = "saga", %data, "what is accepted reaches exactly one outcome");
+    let ledger = config.ledger.kind().name();
+    tracing::info!(guarantee = "saga", %data, ledger, "what is accepted reaches exactly one outcome");
     tracing::info!(address = %app.address(), "listening");
     let ended = tokio::select! {
         broken = app.broken() => broken,

@@ -22,7 +22,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http,
+    http, ledger,
     log::{envelope, kafka},
     reader,
 };
@@ -31,6 +31,8 @@ pub use origin::{Origin, Setting};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "engraft.toml";
+/// Where many programs look for their database.
+const DATABASE_URL: &str = "DATABASE_URL";
 /// Variables that begin like settings and are none: they steer tests, how settings are found, and which
 /// server a client asks.
 const NOT_SETTINGS: [&str; 7] =
@@ -50,6 +52,8 @@ pub struct Config {
     pub log: LogOptions,
     /// The Kafka log, where `log.kind` says so.
     pub kafka: kafka::Options,
+    /// The ledger.
+    pub ledger: ledger::options::Options,
     /// The vector store.
     pub vector: VectorOptions,
     /// What a command may be.
@@ -67,6 +71,7 @@ impl Default for Config {
             role: Role::All,
             log: LogOptions::default(),
             kafka: kafka::Options::default(),
+            ledger: ledger::options::Options::default(),
             vector: VectorOptions::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),
@@ -234,9 +239,17 @@ fn sources(file: Option<&Path>, flags: &Flags) -> Result<Figment, Error> {
         None => Toml::string(""),
     };
     Ok(Figment::from(Serialized::defaults(Config::default()))
+        .merge(known_names())
         .merge(toml)
         .merge(environment)
         .merge(Serialized::defaults(flags)))
+}
+
+/// Variables that other programs know too. One that names another sort of database is not meant for us.
+fn known_names() -> Env {
+    let url = Env::raw().only(&[DATABASE_URL]);
+    let ours = url.iter().any(|(_, value)| ledger::options::is_postgres(&value));
+    if ours { url.map(|_| "ledger.url".into()) } else { Env::raw().only(&[]) }
 }
 
 impl Config {
@@ -255,6 +268,7 @@ impl Config {
             return Err(Error(fix.to_owned()));
         }
         self.kafka.check().map_err(|error| Error(error.to_string()))?;
+        self.ledger.check().map_err(|error| Error(error.to_string()))?;
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
@@ -390,6 +404,33 @@ mod tests {
             jail.set_env("ENGRAFT_READER__LIMIT", "3");
             let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
             assert!(refusal.contains("limit_max"), "{refusal}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_database_is_found_by_the_name_that_others_use() {
+        Jail::expect_with(|jail| {
+            jail.set_env("DATABASE_URL", "mysql://ada@host/x");
+            assert_eq!(load(None, &Flags::default()).expect("good settings").ledger.url, "");
+            jail.set_env("DATABASE_URL", "postgres://ada:hunter2@host/x?password=hunter2");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!(config.ledger.url, "postgres://ada:hunter2@host/x?password=hunter2");
+            let settings = effective(None, &Flags::default()).expect("good settings");
+            let url = settings.iter().find(|setting| setting.key() == "ledger.url").expect("a setting");
+            assert_eq!(url.value, "postgres://ada:***@host/x?password=***");
+            assert_eq!(url.origin.to_string(), "DATABASE_URL");
+            jail.set_env("ENGRAFT_LEDGER__URL", "postgresql://other/y");
+            assert_eq!(
+                load(None, &Flags::default()).expect("good settings").ledger.url,
+                "postgresql://other/y"
+            );
+            jail.set_env("ENGRAFT_LEDGER__POSTGRES__SCHEMA", "Mine; drop");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("`ledger.postgres.schema`"), "{refusal}");
+            jail.set_env("ENGRAFT_LEDGER__POOL", "3");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("`ledger.pool` is no setting"), "{refusal}");
             Ok(())
         });
     }

@@ -1,21 +1,21 @@
-//! Every statement of the ledger, as a constant: `$n` is a parameter, and `keys`, `list` and `rows`
-//! are spelled by the [dialect](super::dialect).
+//! Every statement of the ledger, as a constant: `$n` is a parameter, and `keys`, `list`, `rows` and a
+//! few more are spelled by the [dialect](super::dialect).
 //!
 //! **Invariant**: no statement names a partition but the one it is given, and none stands in a loop
 //! over commands: a batch of any size is a few of them.
 
-/// Rows are inserted through these: the text, and how many values a row has.
+/// Rows are inserted through these: the text, and what each column of a row takes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ledger) struct Bulk {
     pub(in crate::ledger) text: &'static str,
-    pub(in crate::ledger) columns: usize,
+    pub(in crate::ledger) columns: &'static str,
 }
 
 macro_rules! bulk {
     ($(#[$doc:meta])* $name:ident, $columns:literal, $before:expr, $after:expr) => {
         $(#[$doc])*
         pub(in crate::ledger) const $name: Bulk = Bulk {
-            text: concat!($before, " rows(", $columns, ") ", $after),
+            text: concat!($before, " VALUES rows(", $columns, ") ", $after),
             columns: $columns,
         };
     };
@@ -79,10 +79,10 @@ macro_rules! step {
         concat!(
             "SELECT relation.",
             $to,
-            ", reach.hops + 1 FROM reach CROSS JOIN relation ON relation.",
+            ", reach.hops + 1 FROM reach then_join() relation ON relation.",
             $from,
             " = reach.key WHERE reach.hops < $2 AND relation.weight IS NOT NULL \
-             AND ($3 = '[]' OR relation.kind IN list($3)) AND EXISTS \
+             AND (none($3) OR relation.kind IN list($3)) AND EXISTS \
              (SELECT 1 FROM head WHERE head.key = relation.",
             $to,
             " AND head.image IS NOT NULL)"
@@ -99,7 +99,7 @@ macro_rules! reached {
                 "relation JOIN space ON space.n = relation.space WHERE relation.",
                 $at,
                 " IN (SELECT key FROM reach) AND relation.weight IS NOT NULL \
-                 AND ($3 = '[]' OR relation.kind IN list($3)) AND (relation.",
+                 AND (none($3) OR relation.kind IN list($3)) AND (relation.",
                 $other,
                 " = $1 OR EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
                 $other,
@@ -155,17 +155,22 @@ statements! {
     LAST_NUMBERS = "SELECT (SELECT coalesce(max(n), 0) FROM saga_record), \
         (SELECT coalesce(max(n), 0) FROM image)";
 
+    /// A block of numbers, where several processes give them out; the last of it.
+    TAKE_NUMBERS = "UPDATE numbers SET last = last + $2 WHERE name = $1 RETURNING last";
+
     EPOCH = "SELECT epoch, identity, partitions, partitioner FROM epoch ORDER BY epoch DESC LIMIT 1";
     EPOCH_NUMBERED = "SELECT epoch, identity, partitions, partitioner FROM epoch WHERE epoch = $1";
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
 
     PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
         unproven FROM partition WHERE epoch = $1 AND partition = $2";
+    LOCK_PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
+        unproven FROM partition WHERE epoch = $1 AND partition = $2 alone()";
     TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
         unproven = unproven + $5 \
         WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
-    WRITE_PARTITION = "UPDATE partition SET watermark = max(watermark, $3), anchor_offset = $4, \
-        anchor_crc = $5, finishes = max(finishes, $6), published = max(published, $7), \
+    WRITE_PARTITION = "UPDATE partition SET watermark = greatest(watermark, $3), anchor_offset = $4, \
+        anchor_crc = $5, finishes = greatest(finishes, $6), published = greatest(published, $7), \
         unproven = $8 \
         WHERE epoch = $1 AND partition = $2";
 
@@ -198,9 +203,9 @@ statements! {
     /// How many would move.
     COUNT_MOVES = "SELECT count(*) FROM saga \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($4) AND state = $3";
-    MOVE_ALL_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
+    MOVE_ALL_SAGAS = "UPDATE saga SET state = $4, finish = greatest(finish, $5) \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3";
-    MOVE_SAGAS = "UPDATE saga SET state = $4, finish = max(finish, $5) \
+    MOVE_SAGAS = "UPDATE saga SET state = $4, finish = greatest(finish, $5) \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3 \
         RETURNING log_offset, record";
     COUNT_ATTEMPT = "UPDATE saga SET attempts = attempts + 1 \
@@ -222,7 +227,7 @@ statements! {
     SCAN_HEADS = heads!("WHERE head.n > $1 ORDER BY head.n LIMIT $2");
     LIVE_AMONG = "SELECT space, count(*) FROM head WHERE key IN keys($1) AND image IS NOT NULL GROUP BY space";
     ADD_LIVE = "UPDATE space SET live = live + $2 WHERE n = $1";
-    TOUCH = "UPDATE head SET accessed_at = max(coalesce(accessed_at, $2), $2) \
+    TOUCH = "UPDATE head SET accessed_at = greatest(coalesce(accessed_at, $2), $2) \
         WHERE key IN keys($1) AND image IS NOT NULL";
 
     RELATIONS = relations!("NULL", "relation JOIN space ON space.n = relation.space \
@@ -250,40 +255,40 @@ statements! {
         reached!("target_key", "source_key"),
         " ORDER BY 1"
     );
-    /// `CROSS JOIN` fixes the order: from the few memories of a session to their relations.
+    /// The order of the join is fixed: from the few memories of a session to their relations.
     RELATIONS_OF_SESSIONS = relations!("head.session", "head \
-        CROSS JOIN relation ON relation.source_key = head.key \
+        then_join() relation ON relation.source_key = head.key \
         JOIN space ON space.n = head.space \
         WHERE head.space IN (SELECT n FROM space WHERE name IN list($1)) AND head.session IN list($2) \
         AND head.image IS NOT NULL AND relation.weight IS NOT NULL ORDER BY relation.key");
 
     /// From one session's few memories, in id order.
-    LIST_SESSION = heads_of!("(SELECT * FROM head INDEXED BY head_session \
+    LIST_SESSION = heads_of!("(SELECT * FROM head by_index(head_session) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND session = $2 \
             AND ($3 IS NULL OR kind = $3) AND id > $4 AND image IS NOT NULL ORDER BY id LIMIT $5) AS head",
         "ORDER BY head.id");
     /// How far a list of one kind looks.
-    LIST_KIND_UNTIL = "SELECT id FROM head INDEXED BY head_list \
+    LIST_KIND_UNTIL = "SELECT id FROM head by_index(head_list) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND id > $2 ORDER BY id LIMIT 1 OFFSET $3";
-    LIST_KIND = heads_of!("(SELECT * FROM head INDEXED BY head_list \
+    LIST_KIND = heads_of!("(SELECT * FROM head by_index(head_list) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND kind = $2 AND id > $3 \
             AND ($4 IS NULL OR id <= $4) ORDER BY id LIMIT $5) AS head",
         "ORDER BY head.id");
-    COUNT_SESSION = "SELECT count(*) FROM head INDEXED BY head_session \
+    COUNT_SESSION = "SELECT count(*) FROM head by_index(head_session) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND session = $2 \
             AND ($3 IS NULL OR kind = $3) AND image IS NOT NULL";
-    COUNT_KIND = "SELECT count(*) FROM head INDEXED BY head_list \
+    COUNT_KIND = "SELECT count(*) FROM head by_index(head_list) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND kind = $2";
-    COUNT_ALL = "SELECT count(*) FROM head INDEXED BY head_list \
+    COUNT_ALL = "SELECT count(*) FROM head by_index(head_list) \
         WHERE space = (SELECT n FROM space WHERE name = $1) AND kind IS NOT NULL";
     /// Every count of a space in one state of the ledger, from indexes alone.
-    COUNTS = "SELECT 0, kind, count(*) FROM head INDEXED BY head_list \
+    COUNTS = "SELECT 0, kind, count(*) FROM head by_index(head_list) \
             WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
-        UNION ALL SELECT 1, kind, count(*) FROM relation INDEXED BY relation_kind \
+        UNION ALL SELECT 1, kind, count(*) FROM relation by_index(relation_kind) \
             WHERE space = (SELECT n FROM space WHERE name = $1) GROUP BY kind \
-        UNION ALL SELECT 2, kind, count(*) FROM relation INDEXED BY relation_dead \
+        UNION ALL SELECT 2, kind, count(*) FROM relation by_index(relation_dead) \
             WHERE space = (SELECT n FROM space WHERE name = $1) AND weight IS NULL GROUP BY kind \
-        UNION ALL SELECT 3, NULL, count(*) FROM saga INDEXED BY saga_unfinished_of \
+        UNION ALL SELECT 3, NULL, count(*) FROM saga by_index(saga_unfinished_of) \
             WHERE space = (SELECT n FROM space WHERE name = $1) AND state < 3";
 
     /// How far a list of a space's commands looks through its partition.
@@ -300,11 +305,11 @@ statements! {
         WHERE epoch = $1 AND partition = $2 AND +space = (SELECT n FROM space WHERE name = $3) \
             AND state IN list($4) AND log_offset < $5 AND ($7 IS NULL OR log_offset >= $7) \
         ORDER BY log_offset DESC LIMIT $6";
-    UNFINISHED_RISING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
+    UNFINISHED_RISING = "SELECT log_offset FROM saga by_index(saga_unfinished_of) \
         WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
             AND state < 3 AND state IN list($4) AND log_offset > $5 AND $7 IS NULL \
         ORDER BY log_offset LIMIT $6";
-    UNFINISHED_FALLING = "SELECT log_offset FROM saga INDEXED BY saga_unfinished_of \
+    UNFINISHED_FALLING = "SELECT log_offset FROM saga by_index(saga_unfinished_of) \
         WHERE space = (SELECT n FROM space WHERE name = $3) AND epoch = $1 AND partition = $2 \
             AND state < 3 AND state IN list($4) AND log_offset < $5 AND $7 IS NULL \
         ORDER BY log_offset DESC LIMIT $6";
@@ -321,7 +326,7 @@ statements! {
             FROM history WHERE key = $1 AND since <= $2 AND until > $2 ORDER BY e DESC, s DESC LIMIT 1");
     HISTORY_SINCE = "SELECT history_since FROM space WHERE name = $1 AND history";
 
-    SWEEP_UNTIL = "SELECT count(*), max(n) FROM (SELECT n FROM image WHERE n > $1 ORDER BY n LIMIT $2)";
+    SWEEP_UNTIL = "SELECT count(*), max(n) FROM (SELECT n FROM image WHERE n > $1 ORDER BY n LIMIT $2) AS part";
     SWEEP_IMAGES = "DELETE FROM image WHERE n IN (SELECT n FROM image WHERE n > $1 AND n <= $2 \
         AND NOT EXISTS (SELECT 1 FROM head WHERE head.key = image.key AND head.image = image.n) \
         AND NOT EXISTS (SELECT 1 FROM history WHERE history.image = image.n) \
@@ -332,46 +337,46 @@ statements! {
 
 bulk!(
     INSERT_PARTITIONS,
-    3,
-    "INSERT INTO partition (epoch, partition, nonce) VALUES",
+    "int int bytes",
+    "INSERT INTO partition (epoch, partition, nonce)",
     "ON CONFLICT DO NOTHING"
 );
-bulk!(INSERT_SPACES, 1, "INSERT INTO space (name) VALUES", "ON CONFLICT DO NOTHING");
+bulk!(INSERT_SPACES, "text", "INSERT INTO space (name)", "ON CONFLICT DO NOTHING");
 bulk!(
     /// History that was broken off is whole only from the next write on.
     DECLARE,
-    3,
-    "INSERT INTO space (name, declaration, history) VALUES",
+    "text text bool",
+    "INSERT INTO space (name, declaration, history)",
     "ON CONFLICT (name) DO UPDATE SET declaration = excluded.declaration, history = excluded.history, \
      history_since = CASE WHEN excluded.history AND space.history THEN space.history_since END"
 );
 bulk!(
     INSERT_SAGAS,
-    7,
-    "INSERT INTO saga (epoch, partition, log_offset, record, space, state, finish) VALUES",
+    "int int int int int int int",
+    "INSERT INTO saga (epoch, partition, log_offset, record, space, state, finish)",
     ""
 );
 bulk!(
     INSERT_RECORDS,
-    15,
+    "int text bool bool bytes int int text bytes bytes text int int bytes text",
     "INSERT INTO saga_record (n, header, claims, dead_letter, body_hash, duplicate_of, accepted_at, \
-     judgement, keys, body, plan, image_first, images, writes, ending) VALUES",
+     judgement, keys, body, plan, image_first, images, writes, ending)",
     ""
 );
-bulk!(INSERT_CLAIMS, 4, "INSERT INTO claim (epoch, key, partition, log_offset) VALUES", "");
+bulk!(INSERT_CLAIMS, "int bytes int int", "INSERT INTO claim (epoch, key, partition, log_offset)", "");
 bulk!(
     INSERT_IMAGES,
-    18,
+    "int bytes int int int bytes text words words text real int int int bool bytes bytes bytes",
     "INSERT INTO image (n, key, epoch, partition, log_offset, hash, kind, session, content, properties, \
      importance, occurred_at, valid_from, valid_until, sparse_derived, sparse_indices, sparse_values, \
-     dense) VALUES",
+     dense)",
     ""
 );
 bulk!(
     /// What a start, or another ending, adds to the written-once part of a saga.
     COMPLETE_RECORDS,
-    6,
-    "WITH v (n, plan, image_first, images, writes, ending) AS (VALUES",
+    "int text int int bytes text",
+    "WITH v (n, plan, image_first, images, writes, ending) AS (",
     ") UPDATE saga_record SET body = NULL, plan = coalesce(v.plan, saga_record.plan), \
      image_first = coalesce(v.image_first, saga_record.image_first), \
      images = coalesce(v.images, saga_record.images), writes = coalesce(v.writes, saga_record.writes), \
@@ -380,8 +385,8 @@ bulk!(
 bulk!(
     /// The fence: only over a lower version. Creation is kept while a memory lives on.
     WRITE_HEADS,
-    10,
-    "INSERT INTO head (key, space, id, e, s, image, kind, session, created_at, updated_at) VALUES",
+    "bytes int text int int int text words int int",
+    "INSERT INTO head (key, space, id, e, s, image, kind, session, created_at, updated_at)",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, image = excluded.image, \
      kind = excluded.kind, session = excluded.session, updated_at = excluded.updated_at, \
      created_at = CASE WHEN head.image IS NULL OR excluded.image IS NULL \
@@ -393,8 +398,8 @@ bulk!(
 bulk!(
     /// The heads that such writes replace, for good: the same fence.
     KEEP_HEADS,
-    4,
-    "WITH v (key, e, s, at) AS (VALUES",
+    "bytes int int int",
+    "WITH v (key, e, s, at) AS (",
     ") INSERT INTO history (key, e, s, image, created_at, since, until) \
      SELECT head.key, head.e, head.s, head.image, head.created_at, head.updated_at, v.at \
      FROM v JOIN head ON head.key = v.key WHERE (head.e, head.s) < (v.e, v.s) ON CONFLICT DO NOTHING"
@@ -402,16 +407,16 @@ bulk!(
 bulk!(
     /// An undo: the version alone; a tombstone where there was no head.
     RAISE_HEADS,
-    7,
-    "INSERT INTO head (key, space, id, e, s, created_at, updated_at) VALUES",
+    "bytes int text int int int int",
+    "INSERT INTO head (key, space, id, e, s, created_at, updated_at)",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s \
      WHERE (head.e, head.s) < (excluded.e, excluded.s)"
 );
 bulk!(
     WRITE_RELATIONS,
-    16,
+    "bytes int text text text words bytes bytes int int bytes real text int int int",
     "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
-     hash, weight, properties, valid_from, valid_until, used_at) VALUES",
+     hash, weight, properties, valid_from, valid_until, used_at)",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s, hash = excluded.hash, \
      weight = excluded.weight, \
      properties = excluded.properties, valid_from = excluded.valid_from, \
@@ -421,9 +426,9 @@ bulk!(
 bulk!(
     /// An undo, as for heads.
     RAISE_RELATIONS,
-    11,
+    "bytes int text text text words bytes bytes int int bytes",
     "INSERT INTO relation (key, space, source, kind, target, discriminator, source_key, target_key, e, s, \
-     hash) VALUES",
+     hash)",
     "ON CONFLICT (key) DO UPDATE SET e = excluded.e, s = excluded.s \
      WHERE (relation.e, relation.s) < (excluded.e, excluded.s)"
 );

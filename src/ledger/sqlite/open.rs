@@ -2,32 +2,26 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::Duration,
 };
 
 use fs4::fs_std::FileExt as _;
-use parking_lot::Mutex;
 use sqlx::{
     ConnectOptions as _, SqlSafeStr as _, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{
-    Shared, SqliteLedger, Writer,
-    session::{Cells, Session, binds},
-};
+use super::{Sqlite, SqliteLedger, Writer, dialect::SqliteDialect, session::Link};
 use crate::{
     ledger::{
         Error,
         sql::{
-            dialect::{SqliteDialect, Texts},
-            statements as sql,
+            SqlLedger, cells::Cells, dialect::Texts, driver::Session as _, statements as sql, values::binds,
         },
     },
     random::Random,
@@ -110,19 +104,19 @@ impl SqliteLedger {
     pub async fn open(path: impl AsRef<Path>, options: &Options, random: &Random) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let lock = lock(path)?;
-        let texts = Texts::new(SqliteDialect);
+        let texts = Arc::new(Texts::new(SqliteDialect));
         let mut connection = connect(path, options).await?;
         migrations().run(&mut connection).await.map_err(OpenError::Schema)?;
-        let mut session = Session { connection: &mut connection, texts: &texts };
+        let writer = Writer { connection, open: false, last_record: 0, last_image: 0 };
+        let mut session = Link { connection: writer, texts: Arc::clone(&texts) };
         session.run(sql::NAME_LEDGER, binds!(format!("{:032x}", random.nonce()))).await?;
         let missing = || Error::Corrupt("the ledger has no name".to_owned());
         let named = session.row(sql::IDENTITY, binds!()).await?.ok_or_else(missing)?;
         let identity = Cells::of(&named, "ledger").get()?;
         let last = session.row(sql::LAST_NUMBERS, binds!()).await?.ok_or_else(missing)?;
         let mut last = Cells::of(&last, "saga_record, image");
-        let (last_record, last_image) = (last.get()?, last.get()?);
-        let written = HashMap::new();
-        let writer = Writer { connection, open: false, last_record, last_image, written };
+        let mut writer = session.connection;
+        (writer.last_record, writer.last_image) = (last.get()?, last.get()?);
         // Each reader caches a quarter of what the writer does; the system's own cache lies below both.
         let read = settings(path, options, options.cache_bytes / 4).read_only(true);
         let readers = SqlitePoolOptions::new()
@@ -130,17 +124,8 @@ impl SqliteLedger {
             // A connection to a file of this machine does not go stale, and to ask it costs as much as a read.
             .test_before_acquire(false)
             .connect_lazy_with(read.create_if_missing(false));
-        Ok(Self {
-            shared: Arc::new(Shared {
-                identity,
-                texts,
-                readers,
-                writer: Arc::new(tokio::sync::Mutex::new(writer)),
-                spaces: Mutex::default(),
-                swept: AtomicU64::new(0),
-                _lock: lock,
-            }),
-        })
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
+        Ok(SqlLedger::over(Sqlite { texts, readers, writer, _lock: lock }, identity))
     }
 }
 

@@ -1,13 +1,21 @@
-//! One connection and the texts to run on it: the only place that hands SQL to the driver.
+//! One connection and the texts to run on it: the only place that hands SQL to SQLite's driver.
+
+use std::sync::Arc;
 
 use sqlx::{
     Arguments as _, AssertSqlSafe, Encode, Row as _, Sqlite, SqliteConnection, Type,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use super::dialect::{key_list, list};
 use crate::ledger::{
     Error,
-    sql::{dialect::Texts, statements::Bulk},
+    sql::{
+        dialect::Texts,
+        driver::{Row, Session},
+        statements::Bulk,
+        values::{Binds, Bound, Put},
+    },
 };
 
 /// Most values that one statement may bind: SQLite's own limit.
@@ -17,80 +25,123 @@ const ROWS_MAX: usize = 256;
 
 /// The values of one statement, in order.
 #[derive(Default)]
-pub(super) struct Binds(SqliteArguments);
+pub(in crate::ledger) struct Values(SqliteArguments);
 
-impl Binds {
-    /// Adds the next value.
-    pub(super) fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> &mut Self {
+impl Values {
+    fn push<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) {
         self.0.add(value).expect("plain values always encode");
-        self
     }
 }
 
-/// A bind list in one expression.
-macro_rules! binds {
-    ($($value:expr),* $(,)?) => {{
-        #[allow(unused_mut, reason = "a statement may take no values")]
-        let mut binds = $crate::ledger::sqlite::session::Binds::default();
-        $(binds.add($value);)*
-        binds
-    }};
-}
-pub(super) use binds;
+impl Put for Values {
+    fn integer(&mut self, value: Option<i64>) {
+        self.push(value);
+    }
 
-/// A connection for a few statements.
-pub(super) struct Session<'c> {
-    pub(super) connection: &'c mut SqliteConnection,
-    pub(super) texts: &'c Texts,
+    fn real(&mut self, value: Option<f64>) {
+        self.push(value);
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.push(value);
+    }
+
+    fn text(&mut self, value: Option<&str>) {
+        self.push(value);
+    }
+
+    fn bytes(&mut self, value: Option<&[u8]>) {
+        self.push(value);
+    }
 }
 
-impl Session<'_> {
-    /// Runs a statement; how many rows it changed.
-    pub(super) async fn run(&mut self, statement: &'static str, binds: Binds) -> Result<u64, Error> {
+fn arguments(binds: Binds) -> SqliteArguments {
+    let mut values = Values::default();
+    for bound in binds.0 {
+        match bound {
+            Bound::Integer(value) => values.push(value),
+            Bound::Real(value) => values.push(value),
+            Bound::Boolean(value) => values.push(value),
+            Bound::Text(value) => values.push(value),
+            Bound::Bytes(value) => values.push(value),
+            Bound::Words(value) => values.push(value),
+            Bound::Keys(keys) => values.push(key_list(keys.iter())),
+            Bound::Integers(items) => values.push(list(&items)),
+            Bound::Texts(items) | Bound::WordLists(items) => values.push(list(&items)),
+        }
+    }
+    values.0
+}
+
+/// A connection, and the texts to run on it.
+pub(in crate::ledger) struct Link<C> {
+    pub(super) connection: C,
+    pub(super) texts: Arc<Texts>,
+}
+
+impl<C: AsMut<SqliteConnection> + Send> Session for Link<C> {
+    type Row = SqliteRow;
+    type Bulk = Values;
+
+    async fn run(&mut self, statement: &'static str, binds: Binds) -> Result<u64, Error> {
         let text = AssertSqlSafe(self.texts.text(statement, 0));
-        let done = sqlx::query_with(text, binds.0).execute(&mut *self.connection).await;
+        let done = sqlx::query_with(text, arguments(binds)).execute(self.connection.as_mut()).await;
         Ok(done.map_err(failed)?.rows_affected())
     }
 
-    /// Runs a query; all its rows.
-    pub(super) async fn rows(
-        &mut self,
-        statement: &'static str,
-        binds: Binds,
-    ) -> Result<Vec<SqliteRow>, Error> {
+    async fn rows(&mut self, statement: &'static str, binds: Binds) -> Result<Vec<SqliteRow>, Error> {
         let text = AssertSqlSafe(self.texts.text(statement, 0));
-        sqlx::query_with(text, binds.0).fetch_all(&mut *self.connection).await.map_err(failed)
+        sqlx::query_with(text, arguments(binds)).fetch_all(self.connection.as_mut()).await.map_err(failed)
     }
 
-    /// Runs a query for at most one row.
-    pub(super) async fn row(
-        &mut self,
-        statement: &'static str,
-        binds: Binds,
-    ) -> Result<Option<SqliteRow>, Error> {
+    async fn row(&mut self, statement: &'static str, binds: Binds) -> Result<Option<SqliteRow>, Error> {
         let text = AssertSqlSafe(self.texts.text(statement, 0));
-        sqlx::query_with(text, binds.0).fetch_optional(&mut *self.connection).await.map_err(failed)
+        let query = sqlx::query_with(text, arguments(binds));
+        query.fetch_optional(self.connection.as_mut()).await.map_err(failed)
     }
 
-    /// Writes `items`, one row each, in statements of 256, 128, … 1 rows: so few lengths that every
-    /// one of them is prepared once and found again.
-    pub(super) async fn write<T>(
+    /// In statements of 256, 128, … 1 rows: so few lengths that every one of them is prepared once and
+    /// found again.
+    async fn write<T, I>(
         &mut self,
         bulk: Bulk,
-        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
-        bind: impl Fn(&mut Binds, T) + Send,
-    ) -> Result<(), Error> {
+        items: I,
+        bind: impl Fn(&mut Values, T) + Send,
+    ) -> Result<(), Error>
+    where
+        I: IntoIterator<Item = T> + Send,
+        I::IntoIter: ExactSizeIterator + Send,
+    {
+        let columns = bulk.columns.split_whitespace().count();
         let mut items = items.into_iter();
         while items.len() > 0 {
-            let most = items.len().min(ROWS_MAX).min(BINDS_MAX / bulk.columns);
+            let most = items.len().min(ROWS_MAX).min(BINDS_MAX / columns);
             let count = 1_usize << most.ilog2();
-            let mut binds = Binds::default();
-            binds.0.reserve(count * bulk.columns, 0);
-            items.by_ref().take(count).for_each(|item| bind(&mut binds, item));
+            let mut values = Values::default();
+            values.0.reserve(count * columns, 0);
+            items.by_ref().take(count).for_each(|item| bind(&mut values, item));
             let text = AssertSqlSafe(self.texts.text(bulk.text, count));
-            sqlx::query_with(text, binds.0).execute(&mut *self.connection).await.map_err(failed)?;
+            sqlx::query_with(text, values.0).execute(self.connection.as_mut()).await.map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+impl Row for SqliteRow {
+    fn integer(&self, at: usize) -> Result<Option<i64>, String> {
+        self.try_get(at).map_err(|error| error.to_string())
+    }
+
+    fn real(&self, at: usize) -> Result<Option<f64>, String> {
+        self.try_get(at).map_err(|error| error.to_string())
+    }
+
+    fn text(&self, at: usize) -> Result<Option<&str>, String> {
+        self.try_get(at).map_err(|error| error.to_string())
+    }
+
+    fn bytes(&self, at: usize) -> Result<Option<&[u8]>, String> {
+        self.try_get(at).map_err(|error| error.to_string())
     }
 }
 
@@ -109,63 +160,4 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Corrupt(error.to_string()),
         _ => Error::Unavailable(error.to_string()),
     }
-}
-
-/// The columns of one row, read from left to right.
-pub(super) struct Cells<'r> {
-    row: &'r SqliteRow,
-    next: usize,
-    table: &'static str,
-}
-
-impl<'r> Cells<'r> {
-    /// The columns of `row`, which came from `table`.
-    pub(super) fn of(row: &'r SqliteRow, table: &'static str) -> Self {
-        Self { row, next: 0, table }
-    }
-
-    /// The next column.
-    pub(super) fn get<T: sqlx::Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, Error> {
-        let value = self.row.try_get(self.next);
-        self.next += 1;
-        value.map_err(|error| Error::Corrupt(format!("{}: {error}", self.table)))
-    }
-
-    /// The next column, a number that is never negative.
-    pub(super) fn number(&mut self) -> Result<u64, Error> {
-        let value: i64 = self.get()?;
-        u64::try_from(value).map_err(|_| self.nonsense("a negative number"))
-    }
-
-    /// The next column, by what makes sense of its bytes.
-    pub(super) fn bytes<T>(&mut self, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Error> {
-        let bytes: &[u8] = self.get()?;
-        read(bytes).ok_or_else(|| self.nonsense("bytes that cannot be read"))
-    }
-
-    /// As [`Self::bytes`], where there may be none.
-    pub(super) fn bytes_if_any<T>(&mut self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Error> {
-        let bytes: Option<&[u8]> = self.get()?;
-        bytes.map(|bytes| read(bytes).ok_or_else(|| self.nonsense("bytes that cannot be read"))).transpose()
-    }
-
-    /// The next column, a name of some sort.
-    pub(super) fn name<T: std::str::FromStr>(&mut self) -> Result<T, Error> {
-        let text: &str = self.get()?;
-        text.parse().map_err(|_| self.nonsense("a name of the wrong form"))
-    }
-
-    /// Leaves columns out.
-    pub(super) fn skip(&mut self, columns: usize) {
-        self.next += columns;
-    }
-
-    fn nonsense(&self, what: &str) -> Error {
-        Error::Corrupt(format!("{}: column {} holds {what}", self.table, self.next - 1))
-    }
-}
-
-/// As SQLite keeps it. Offsets and counts stay far below its limit; a bound may be above it.
-pub(super) fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -5,15 +5,18 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::{
-    SqliteLedger, rows,
-    session::{Binds, Cells, Session, binds, failed, integer},
-    transaction::{SqliteTransaction, read_partition},
+    SqlLedger,
+    cells::Cells,
+    codec,
+    driver::{Database, Session, Writer},
+    heads, relations, rows, sagas, statements as sql,
+    transaction::{SqlTransaction, lock_partition, read_partition},
+    values::{Binds, Put, binds, integer, texts},
 };
 use crate::{
     ledger::{
         EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, RelationsOf, SagaRow,
         Swept, Transaction,
-        sql::{codec, dialect::list, statements as sql},
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space},
 };
@@ -21,33 +24,21 @@ use crate::{
 /// How many images a sweep looks at for each that it may drop.
 const LOOKED_AT_PER_DROP: u64 = 8;
 
-pub(super) type Reader = sqlx::pool::PoolConnection<sqlx::Sqlite>;
+/// A row that a reader of `D` answers.
+pub(super) type RowOf<D> = <<D as Database>::Reader as Session>::Row;
 
-impl SqliteLedger {
-    pub(super) async fn reader(&self) -> Result<Reader, Error> {
-        self.shared.readers.acquire().await.map_err(failed)
+#[expect(private_bounds, reason = "a ledger is public, how it reaches its database is not")]
+impl<D: Database> SqlLedger<D> {
+    pub(super) async fn reader(&self) -> Result<D::Reader, Error> {
+        self.shared.database.reader().await
     }
 
-    pub(super) fn session<'c>(&'c self, reader: &'c mut Reader) -> Session<'c> {
-        Session { connection: reader, texts: &self.shared.texts }
+    pub(super) async fn rows(&self, statement: &'static str, binds: Binds) -> Result<Vec<RowOf<D>>, Error> {
+        self.reader().await?.rows(statement, binds).await
     }
 
-    pub(super) async fn rows(
-        &self,
-        statement: &'static str,
-        binds: Binds,
-    ) -> Result<Vec<sqlx::sqlite::SqliteRow>, Error> {
-        let mut reader = self.reader().await?;
-        self.session(&mut reader).rows(statement, binds).await
-    }
-
-    pub(super) async fn row(
-        &self,
-        statement: &'static str,
-        binds: Binds,
-    ) -> Result<Option<sqlx::sqlite::SqliteRow>, Error> {
-        let mut reader = self.reader().await?;
-        self.session(&mut reader).row(statement, binds).await
+    pub(super) async fn row(&self, statement: &'static str, binds: Binds) -> Result<Option<RowOf<D>>, Error> {
+        self.reader().await?.row(statement, binds).await
     }
 
     /// Finishes after number `after` with their offsets, until these are `limit` or more.
@@ -74,36 +65,36 @@ impl SqliteLedger {
 }
 
 #[async_trait]
-impl Ledger for SqliteLedger {
+impl<D: Database> Ledger for SqlLedger<D> {
     async fn epoch(&self) -> Result<Option<EpochRow>, Error> {
         self.row(sql::EPOCH, binds!()).await?.as_ref().map(rows::epoch).transpose()
     }
 
     async fn open_epoch(&self, epoch: &EpochRow) -> Result<(), Error> {
-        let mut writer = self.begin().await?;
-        let mut session = writer.session(&self.shared.texts);
-        if let Some(row) = session.row(sql::EPOCH_NUMBERED, binds!(epoch.epoch)).await? {
+        let mut writer = self.shared.database.begin().await?;
+        if let Some(row) = writer.row(sql::EPOCH_NUMBERED, binds!(epoch.epoch)).await? {
             let known = rows::epoch(&row)?;
+            writer.roll_back().await;
             let other = || Error::Corrupt(format!("epoch {} was opened over another log", epoch.epoch));
             return if known == *epoch { Ok(()) } else { Err(other()) };
         }
         let EpochRow { epoch: number, identity, partitions, partitioner } = epoch;
         let binds = binds!(*number, identity.as_str(), *partitions, partitioner.as_str());
-        session.run(sql::OPEN_EPOCH, binds).await?;
+        writer.run(sql::OPEN_EPOCH, binds).await?;
         let partitions: Vec<u32> = (0..*partitions).collect();
         let nobody = [0_u8; 16];
-        let bind = |binds: &mut Binds, partition: &u32| {
+        let bind = |binds: &mut <D::Writer as Session>::Bulk, partition: &u32| {
             binds.add(*number).add(*partition).add(nobody.as_slice());
         };
-        session.write(sql::INSERT_PARTITIONS, &partitions, bind).await?;
-        writer.commit(&self.shared.texts).await
+        writer.write(sql::INSERT_PARTITIONS, &partitions, bind).await?;
+        writer.commit().await
     }
 
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error> {
-        let mut writer = self.begin().await?;
-        let mut session = writer.session(&self.shared.texts);
-        let row = read_partition(&mut session, partition).await?;
+        let mut writer = self.shared.database.begin().await?;
+        let row = lock_partition(&mut writer, partition).await?;
         if row.nonce == nonce {
+            writer.roll_back().await;
             return Ok(Lease { partition, nonce, epoch: row.lease_epoch });
         }
         let bytes = nonce.to_be_bytes();
@@ -115,20 +106,20 @@ impl Ledger for SqliteLedger {
             integer(row.lease_epoch),
             i64::from(another_process),
         );
-        if session.run(sql::TAKE_LEASE, binds).await? != 1 {
+        if writer.run(sql::TAKE_LEASE, binds).await? != 1 {
+            writer.roll_back().await;
             return Err(Error::Fenced { partition });
         }
-        writer.commit(&self.shared.texts).await?;
+        writer.commit().await?;
         Ok(Lease { partition, nonce, epoch: row.lease_epoch + 1 })
     }
 
     async fn transaction(&self, lease: &Lease) -> Result<Box<dyn Transaction>, Error> {
-        Ok(Box::new(SqliteTransaction::begin(self.clone(), lease).await?))
+        Ok(Box::new(SqlTransaction::begin(self.clone(), lease).await?))
     }
 
     async fn partition(&self, partition: PartitionId) -> Result<PartitionRow, Error> {
-        let mut reader = self.reader().await?;
-        read_partition(&mut self.session(&mut reader), partition).await
+        read_partition(&mut self.reader().await?, partition).await
     }
 
     async fn unfinished(
@@ -150,8 +141,7 @@ impl Ledger for SqliteLedger {
         // Neither finishes nor ended rows change, so that two statements see one state.
         let finishes = self.finishes_after(partition, after, limit).await?;
         let offsets: Vec<u64> = finishes.iter().flat_map(|(_, offsets)| offsets).copied().collect();
-        let mut reader = self.reader().await?;
-        let sagas = self.session(&mut reader).sagas(partition, &offsets).await?;
+        let sagas = sagas::sagas(&mut self.reader().await?, partition, &offsets).await?;
         let mut ended: Vec<(u64, Vec<SagaRow>)> =
             finishes.iter().map(|(number, _)| (*number, Vec::new())).collect();
         for saga in sagas {
@@ -169,8 +159,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn saga(&self, position: Position) -> Result<Option<SagaRow>, Error> {
-        let mut reader = self.reader().await?;
-        let found = self.session(&mut reader).sagas(position.partition_id(), &[position.offset]).await?;
+        let reader = &mut self.reader().await?;
+        let found = sagas::sagas(reader, position.partition_id(), &[position.offset]).await?;
         Ok(found.into_iter().next())
     }
 
@@ -184,8 +174,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn heads(&self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
-        let mut reader = self.reader().await?;
-        self.session(&mut reader).heads(ids).await
+        heads::heads(&mut self.reader().await?, ids).await
     }
 
     async fn list(&self, space: &Space, after: Option<&MemoryId>, limit: usize) -> Result<Vec<Head>, Error> {
@@ -196,12 +185,12 @@ impl Ledger for SqliteLedger {
 
     async fn relations_of(&self, space: &Space, id: &MemoryId) -> Result<Vec<RelationHead>, Error> {
         let question = RelationsOf::Memory(space.clone(), id.clone());
-        let mut reader = self.reader().await?;
-        Ok(self.session(&mut reader).relations_of(&[question]).await?.into_iter().flatten().collect())
+        let found = relations::relations_of(&mut self.reader().await?, &[question]).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn declaration(&self, space: &Space) -> Result<Option<Declaration>, Error> {
-        let name = list(std::iter::once(space.as_str()));
+        let name = texts(std::iter::once(space.as_str()));
         let row = self.row(sql::DECLARATIONS, binds!(name)).await?;
         row.map(|row| {
             let mut cells = Cells::of(&row, "space");
@@ -222,7 +211,7 @@ impl Ledger for SqliteLedger {
         limit: usize,
     ) -> Result<Vec<(Position, Vec<ConflictKey>)>, Error> {
         let rows = self.rows(sql::UNFINISHED_OF, binds!(space.as_str(), integer(limit as u64))).await?;
-        let saga = |row: &sqlx::sqlite::SqliteRow| {
+        let saga = |row: &RowOf<D>| {
             let mut cells = Cells::of(row, "saga");
             let position = Position { epoch: cells.get()?, partition: cells.get()?, offset: cells.number()? };
             Ok((position, cells.bytes_if_any(codec::keys_from)?.unwrap_or_default()))
@@ -262,33 +251,31 @@ impl Ledger for SqliteLedger {
         let Some((last, _)) = finishes.last() else { return Ok(None) };
         let offsets: Vec<u64> = finishes.iter().flat_map(|(_, offsets)| offsets).copied().collect();
         let mut reader = self.reader().await?;
-        let mut session = self.session(&mut reader);
-        let writes = session.writes(partition, &offsets).await?;
+        let writes = sagas::writes(&mut reader, partition, &offsets).await?;
         let mut keys: Vec<Key> =
             writes.into_iter().flat_map(|(_, _, writes)| writes).map(|(_, key)| key).collect();
         keys.sort_unstable();
         keys.dedup();
-        let heads = session.heads_by_key(&keys).await?;
+        let heads = heads::heads_by_key(&mut reader, &keys).await?;
         Ok(Some((*last, keys.iter().filter_map(|key| heads.get(key)).cloned().collect())))
     }
 
     async fn sweep_images(&self, limit: usize) -> Result<Swept, Error> {
         let limit = limit.max(1) as u64;
-        let mut writer = self.begin().await?;
-        let mut session = writer.session(&self.shared.texts);
+        let mut writer = self.shared.database.begin().await?;
         let from = self.shared.swept.load(Ordering::Relaxed);
         let window = limit.saturating_mul(LOOKED_AT_PER_DROP);
-        let row = session.row(sql::SWEEP_UNTIL, binds!(integer(from), integer(window))).await?;
+        let row = writer.row(sql::SWEEP_UNTIL, binds!(integer(from), integer(window))).await?;
         let row = row.ok_or_else(|| Error::Corrupt("image: an aggregate has no row".to_owned()))?;
         let mut cells = Cells::of(&row, "image");
         let (count, until): (u64, Option<i64>) = (cells.number()?, cells.get()?);
         let until = until.map_or(from, i64::unsigned_abs);
         let binds = binds!(integer(from), integer(until), integer(limit));
         let mut dropped = Vec::new();
-        for row in session.rows(sql::SWEEP_IMAGES, binds).await? {
+        for row in writer.rows(sql::SWEEP_IMAGES, binds).await? {
             dropped.push(Cells::of(&row, "image").number()?);
         }
-        writer.commit(&self.shared.texts).await?;
+        writer.commit().await?;
         // A full hand may have left some of the window; the last window starts the next round.
         let swept = match dropped.iter().max() {
             Some(last) if dropped.len() as u64 >= limit => *last,

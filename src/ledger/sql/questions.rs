@@ -1,13 +1,16 @@
 //! Readers' questions: each a statement over an index that it names.
 //!
-//! The indexes are named in the texts, so that no statistics that SQLite gathers can turn a bounded
-//! question into a walk over a table.
+//! The indexes are named in the texts where the database lets us, so that no statistics that it
+//! gathers can turn a bounded question into a walk over a table.
 
 use async_trait::async_trait;
 
 use super::{
-    SqliteLedger, rows,
-    session::{Binds, Cells, binds, integer},
+    SqlLedger,
+    cells::Cells,
+    driver::Database,
+    rows, sagas, statements as sql,
+    values::{Binds, binds, integer, integers, texts, words},
 };
 use crate::{
     ledger::{
@@ -15,7 +18,6 @@ use crate::{
         questions::{
             AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, REACHED_MAX, Selection,
         },
-        sql::{dialect::list, statements as sql},
     },
     model::{Key, MemoryId, Name, PartitionId, Space, State, Timestamp, Version},
 };
@@ -41,7 +43,8 @@ const KINDS: i64 = 0;
 const RELATION_TYPES: i64 = 1;
 const DEAD_RELATION_TYPES: i64 = 2;
 
-impl SqliteLedger {
+#[expect(private_bounds, reason = "a ledger is public, how it reaches its database is not")]
+impl<D: Database> SqlLedger<D> {
     async fn heads_by(&self, statement: &'static str, binds: Binds) -> Result<Vec<Head>, Error> {
         let rows = self.rows(statement, binds).await?;
         rows.iter().map(|row| Ok(rows::head(row)?.1)).collect()
@@ -92,7 +95,7 @@ fn cut(found: &mut Vec<Head>, limit: usize) -> Option<MemoryId> {
 }
 
 #[async_trait]
-impl Questions for SqliteLedger {
+impl<D: Database> Questions for SqlLedger<D> {
     async fn list_of(
         &self,
         space: &Space,
@@ -105,7 +108,7 @@ impl Questions for SqliteLedger {
         let mut found = match (&of.session, &of.kind) {
             (Some(session), kind) => {
                 let kind = kind.as_ref().map(Name::as_str);
-                let binds = binds!(space.as_str(), session.as_str(), kind, after, one_more);
+                let binds = binds!(space.as_str(), words(session), kind, after, one_more);
                 self.heads_by(sql::LIST_SESSION, binds).await?
             }
             (None, Some(kind)) => return self.list_kind(space, kind, after, limit).await,
@@ -119,7 +122,7 @@ impl Questions for SqliteLedger {
         let kind = of.kind.as_ref().map(Name::as_str);
         let row = match (&of.session, kind) {
             (Some(session), kind) => {
-                self.row(sql::COUNT_SESSION, binds!(space.as_str(), session.as_str(), kind)).await?
+                self.row(sql::COUNT_SESSION, binds!(space.as_str(), words(session), kind)).await?
             }
             (None, Some(kind)) => self.row(sql::COUNT_KIND, binds!(space.as_str(), kind)).await?,
             (None, None) => self.row(sql::COUNT_ALL, binds!(space.as_str())).await?,
@@ -131,7 +134,7 @@ impl Questions for SqliteLedger {
         let CommandsQuestion { space, partition, states, newest_first, after, limit } = question;
         let limit = (*limit).max(1);
         let states = if states.is_empty() { STATES.as_slice() } else { states };
-        let states = list(states.iter().map(|state| i64::from(*state as u8)));
+        let states = integers(states.iter().map(|state| i64::from(*state as u8)));
         let after = after.map_or(if *newest_first { i64::MAX } else { -1 }, integer);
         let (statement, until) = match (question.is_unfinished(), newest_first) {
             (true, false) => (sql::UNFINISHED_RISING, None),
@@ -158,8 +161,7 @@ impl Questions for SqliteLedger {
         let more = wanted.len() > limit;
         wanted.truncate(limit);
         let next = wanted.last().copied().filter(|_| more).or(until);
-        let mut reader = self.reader().await?;
-        let mut found = self.session(&mut reader).sagas(*partition, &wanted).await?;
+        let mut found = sagas::sagas(&mut self.reader().await?, *partition, &wanted).await?;
         found.sort_by_key(|saga| saga.offset);
         if *newest_first {
             found.reverse();
@@ -211,7 +213,7 @@ impl Questions for SqliteLedger {
         types: &[Name],
         depth: u32,
     ) -> Result<Option<Vec<RelationHead>>, Error> {
-        let types = list(types.iter().map(Name::as_str));
+        let types = texts(types.iter().map(Name::as_str));
         let most = integer(REACHED as u64 + 1);
         let rows = self.rows(sql::REACH, binds!(memory.0.as_slice(), depth, types, most)).await?;
         let mut found = Vec::with_capacity(rows.len());

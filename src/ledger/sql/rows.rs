@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
-
-use super::session::{Binds, Cells, integer};
+use super::{
+    cells::Cells,
+    codec,
+    driver::Row,
+    values::{Put, integer},
+};
 use crate::{
-    ledger::{
-        Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, questions::Past, sql::codec,
-    },
+    ledger::{Anchor, EpochRow, Error, Head, PartitionRow, RelationHead, SagaRow, questions::Past},
     model::{
         Digest, Key, Memory, MemoryId, PartitionId, Relation, RelationKey, Space, Sparse, State, Timestamp,
         Version,
@@ -16,7 +17,7 @@ use crate::{
     },
 };
 
-pub(super) fn epoch(row: &SqliteRow) -> Result<EpochRow, Error> {
+pub(super) fn epoch(row: &impl Row) -> Result<EpochRow, Error> {
     let mut cells = Cells::of(row, "epoch");
     Ok(EpochRow {
         epoch: cells.get()?,
@@ -26,7 +27,7 @@ pub(super) fn epoch(row: &SqliteRow) -> Result<EpochRow, Error> {
     })
 }
 
-pub(super) fn partition(row: &SqliteRow) -> Result<PartitionRow, Error> {
+pub(super) fn partition(row: &impl Row) -> Result<PartitionRow, Error> {
     let mut cells = Cells::of(row, "partition");
     let nonce = cells.bytes(|bytes| Some(u128::from_be_bytes(bytes.try_into().ok()?)))?;
     let (lease_epoch, watermark) = (cells.number()?, cells.number()?);
@@ -43,15 +44,15 @@ pub(super) fn partition(row: &SqliteRow) -> Result<PartitionRow, Error> {
     })
 }
 
-fn version(cells: &mut Cells<'_>) -> Result<Version, Error> {
+fn version(cells: &mut Cells<'_, impl Row>) -> Result<Version, Error> {
     Ok(Version { epoch: cells.get()?, sequence: cells.number()? })
 }
 
-fn time(cells: &mut Cells<'_>) -> Result<Timestamp, Error> {
+fn time(cells: &mut Cells<'_, impl Row>) -> Result<Timestamp, Error> {
     Ok(Timestamp::from_micros(cells.get()?))
 }
 
-fn time_if_any(cells: &mut Cells<'_>) -> Result<Option<Timestamp>, Error> {
+fn time_if_any(cells: &mut Cells<'_, impl Row>) -> Result<Option<Timestamp>, Error> {
     Ok(cells.get::<Option<i64>>()?.map(Timestamp::from_micros))
 }
 
@@ -61,7 +62,7 @@ fn u32s(bytes: &[u8]) -> Option<Arc<[u32]>> {
 }
 
 /// The columns of an image: its content and its hash.
-fn memory(cells: &mut Cells<'_>) -> Result<(Arc<Memory>, Digest), Error> {
+fn memory(cells: &mut Cells<'_, impl Row>) -> Result<(Arc<Memory>, Digest), Error> {
     let hash = cells.bytes(Digest::from_slice)?;
     let (kind, session, content) = (cells.name()?, cells.get()?, cells.get()?);
     let properties = codec::from_json(cells.get()?, || format!("image {hash}"))?;
@@ -88,7 +89,7 @@ fn memory(cells: &mut Cells<'_>) -> Result<(Arc<Memory>, Digest), Error> {
 }
 
 /// The inverse of [`memory`].
-pub(super) fn bind_memory(binds: &mut Binds, memory: &Memory, hash: &Digest) {
+pub(super) fn bind_memory(binds: &mut impl Put, memory: &Memory, hash: &Digest) {
     let sparse = memory.sparse.as_ref();
     let indices = |sparse: &Sparse| sparse.indices.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
     binds
@@ -108,17 +109,17 @@ pub(super) fn bind_memory(binds: &mut Binds, memory: &Memory, hash: &Digest) {
 }
 
 /// A head with its image, and its key.
-pub(super) fn head(row: &SqliteRow) -> Result<(Key, Head), Error> {
+pub(super) fn head(row: &impl Row) -> Result<(Key, Head), Error> {
     numbered_head(row).map(|(key, _, head)| (key, head))
 }
 
 /// A head with its image, its key, and the number of its row.
-pub(super) fn numbered_head(row: &SqliteRow) -> Result<(Key, u64, Head), Error> {
+pub(super) fn numbered_head(row: &impl Row) -> Result<(Key, u64, Head), Error> {
     head_cells(&mut Cells::of(row, "head"))
 }
 
 /// A head that is or was, and what wrote it.
-pub(super) fn past(row: &SqliteRow) -> Result<Past, Error> {
+pub(super) fn past(row: &impl Row) -> Result<Past, Error> {
     let mut cells = Cells::of(row, "history");
     let (_, _, head) = head_cells(&mut cells)?;
     let until = time_if_any(&mut cells)?;
@@ -132,7 +133,7 @@ pub(super) fn past(row: &SqliteRow) -> Result<Past, Error> {
     Ok(Past { head, written_by, until })
 }
 
-fn head_cells(cells: &mut Cells<'_>) -> Result<(Key, u64, Head), Error> {
+fn head_cells(cells: &mut Cells<'_, impl Row>) -> Result<(Key, u64, Head), Error> {
     let key = cells.bytes(Key::from_slice)?;
     let (space, id): (Space, MemoryId) = (cells.name()?, cells.name()?);
     let version = version(cells)?;
@@ -156,7 +157,7 @@ fn head_cells(cells: &mut Cells<'_>) -> Result<(Key, u64, Head), Error> {
 }
 
 /// A relation's head, its key, and the session that it was found by.
-pub(super) fn relation(row: &SqliteRow) -> Result<(Key, RelationHead, Option<String>), Error> {
+pub(super) fn relation(row: &impl Row) -> Result<(Key, RelationHead, Option<String>), Error> {
     let mut cells = Cells::of(row, "relation");
     let key = cells.bytes(Key::from_slice)?;
     let relation = RelationKey {
@@ -186,8 +187,8 @@ pub(super) fn relation(row: &SqliteRow) -> Result<(Key, RelationHead, Option<Str
 }
 
 /// Whole sagas from rows that come by offset and, within one, by image.
-pub(super) fn sagas(partition: PartitionId, rows: &[SqliteRow]) -> Result<Vec<SagaRow>, Error> {
-    let offset = |row: &SqliteRow| Cells::of(row, "saga").number();
+pub(super) fn sagas<R: Row>(partition: PartitionId, rows: &[R]) -> Result<Vec<SagaRow>, Error> {
+    let offset = |row: &R| Cells::of(row, "saga").number();
     let mut sagas = Vec::new();
     let mut rest = rows;
     while let Some(first) = rest.first() {
@@ -203,7 +204,7 @@ pub(super) fn sagas(partition: PartitionId, rows: &[SqliteRow]) -> Result<Vec<Sa
     Ok(sagas)
 }
 
-fn saga(partition: PartitionId, row: &SqliteRow, images: &[SqliteRow]) -> Result<SagaRow, Error> {
+fn saga(partition: PartitionId, row: &impl Row, images: &[impl Row]) -> Result<SagaRow, Error> {
     let mut cells = Cells::of(row, "saga");
     let offset = cells.number()?;
     let what = || format!("saga {}", partition.at(offset));
@@ -254,7 +255,7 @@ const IMAGE_COLUMNS: usize = 13;
 /// Where the columns of an image begin in a row of a saga.
 const IMAGE_COLUMN: usize = 16;
 
-fn plan_images(rows: &[SqliteRow]) -> Result<Vec<(Arc<Memory>, Digest)>, Error> {
+fn plan_images(rows: &[impl Row]) -> Result<Vec<(Arc<Memory>, Digest)>, Error> {
     let mut images = Vec::with_capacity(rows.len());
     for row in rows {
         let mut cells = Cells::of(row, "image");
@@ -267,7 +268,7 @@ fn plan_images(rows: &[SqliteRow]) -> Result<Vec<(Arc<Memory>, Digest)>, Error> 
 }
 
 /// The values of a partition's row that a transaction may have moved.
-pub(super) fn bind_partition(binds: &mut Binds, partition: PartitionId, row: &PartitionRow) {
+pub(super) fn bind_partition(binds: &mut impl Put, partition: PartitionId, row: &PartitionRow) {
     binds
         .add(partition.epoch)
         .add(partition.partition)

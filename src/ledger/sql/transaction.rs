@@ -1,30 +1,34 @@
-//! One write transaction: the writer, held, and the partition's row as it will be written.
+//! One write transaction: its writer, and the partition's row as it will be written.
 //!
 //! What it does to sagas, heads and relations stands in the modules of these names.
 
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    SqliteLedger, Writer, rows,
-    session::{Binds, Cells, Session, binds, integer},
+    SqlLedger,
+    cells::Cells,
+    codec,
+    driver::{Database, Session, Writer},
+    heads, relations, rows, sagas, statements as sql,
+    values::{Binds, Put, binds, integer, key_list, texts},
 };
 use crate::{
     ledger::{
         Anchor, Claimed, Error, Head, HeadWrite, Lease, PartitionRow, RelationHead, RelationHeadWrite,
         RelationsOf, SagaRow, Transaction, Transition,
-        sql::{codec, dialect::list, statements as sql},
     },
     model::{Declaration, Key, MemoryId, PartitionId, RelationKey, Space, Timestamp},
 };
 
 /// A write transaction. Dropped without a commit, it is rolled back before the next one begins.
-pub(super) struct SqliteTransaction {
-    pub(super) ledger: SqliteLedger,
-    pub(super) partition: PartitionId,
-    pub(super) writer: OwnedMutexGuard<Writer>,
+pub(super) struct SqlTransaction<D: Database> {
+    pub(super) ledger: SqlLedger<D>,
+    pub(super) lease: Lease,
+    pub(super) writer: D::Writer,
+    /// Where the images are that this transaction wrote: known to others once it has committed.
+    pub(super) written: Vec<(u64, i64, Vec<(bool, Key)>)>,
     locked: PartitionRow,
     /// The partition's row as this transaction leaves it: written once, at commit.
     row: PartitionRow,
@@ -32,20 +36,30 @@ pub(super) struct SqliteTransaction {
     spaces: HashMap<Space, i64>,
 }
 
-impl SqliteTransaction {
-    pub(super) async fn begin(ledger: SqliteLedger, lease: &Lease) -> Result<Self, Error> {
-        let mut writer = ledger.begin().await?;
-        let session = &mut writer.session(&ledger.shared.texts);
-        let locked = read_partition(session, lease.partition).await?;
+impl<D: Database> SqlTransaction<D> {
+    pub(super) async fn begin(ledger: SqlLedger<D>, lease: &Lease) -> Result<Self, Error> {
+        let mut writer = ledger.shared.database.begin().await?;
+        let locked = lock_partition(&mut writer, lease.partition).await?;
         if (locked.nonce, locked.lease_epoch) != (lease.nonce, lease.epoch) {
+            writer.roll_back().await;
             return Err(Error::Fenced { partition: lease.partition });
         }
         let row = locked.clone();
-        Ok(Self { ledger, partition: lease.partition, writer, locked, row, spaces: HashMap::new() })
+        Ok(Self { ledger, lease: *lease, writer, written: Vec::new(), locked, row, spaces: HashMap::new() })
     }
 
-    pub(super) fn session(&mut self) -> Session<'_> {
-        self.writer.session(&self.ledger.shared.texts)
+    /// What is known of where the images of these sagas are; leaves the offsets of the others.
+    pub(super) fn written_before(&mut self, offsets: &mut Vec<u64>) -> Vec<(u64, i64, Vec<(bool, Key)>)> {
+        let mut found = Vec::with_capacity(offsets.len());
+        let mut known = self.ledger.shared.written.lock();
+        offsets.retain(|offset| match known.remove(&(self.lease.partition, self.lease.epoch, *offset)) {
+            Some((first, writes)) => {
+                found.push((*offset, first, writes));
+                false
+            }
+            None => true,
+        });
+        found
     }
 
     /// The numbers of these spaces; those that have none yet get one.
@@ -68,10 +82,12 @@ impl SqliteTransaction {
         if unknown.is_empty() {
             return Ok(numbers);
         }
-        let names = list(unknown.iter().map(Space::as_str));
-        let mut session = self.session();
+        // In one order: two partitions that name the same spaces must not wait for each other.
+        unknown.sort_unstable();
+        let names = texts(unknown.iter().map(Space::as_str));
+        let session = &mut self.writer;
         session
-            .write(sql::INSERT_SPACES, &unknown, |binds, space| {
+            .write(sql::INSERT_SPACES, &unknown, |binds, space: &Space| {
                 binds.add(space.as_str());
             })
             .await?;
@@ -85,23 +101,39 @@ impl SqliteTransaction {
     }
 }
 
-/// The number of a space among those that [`SqliteTransaction::space_numbers`] answered.
+/// The number of a space among those that [`SqlTransaction::space_numbers`] answered.
 pub(super) fn number_of(numbers: &HashMap<Space, i64>, space: &Space) -> i64 {
     numbers.get(space).copied().expect("every space of the batch was asked for")
 }
 
-/// A partition's row.
+/// A partition's row, without a lock.
 pub(super) async fn read_partition(
-    session: &mut Session<'_>,
+    session: &mut impl Session,
     partition: PartitionId,
 ) -> Result<PartitionRow, Error> {
-    let row = session.row(sql::PARTITION, binds!(partition.epoch, partition.partition)).await?;
+    partition_by(sql::PARTITION, session, partition).await
+}
+
+/// A partition's row, which nobody else writes from now on until this transaction ends.
+pub(super) async fn lock_partition(
+    session: &mut impl Writer,
+    partition: PartitionId,
+) -> Result<PartitionRow, Error> {
+    partition_by(sql::LOCK_PARTITION, session, partition).await
+}
+
+async fn partition_by(
+    statement: &'static str,
+    session: &mut impl Session,
+    partition: PartitionId,
+) -> Result<PartitionRow, Error> {
+    let row = session.row(statement, binds!(partition.epoch, partition.partition)).await?;
     let unknown = || Error::Corrupt(format!("partition {partition} belongs to no epoch that was opened"));
     rows::partition(&row.ok_or_else(unknown)?)
 }
 
 #[async_trait]
-impl Transaction for SqliteTransaction {
+impl<D: Database> Transaction for SqlTransaction<D> {
     fn partition(&self) -> &PartitionRow {
         &self.locked
     }
@@ -111,9 +143,9 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn declarations(&mut self, spaces: &[Space]) -> Result<BTreeMap<Space, Declaration>, Error> {
-        let names = list(spaces.iter().map(Space::as_str));
+        let names = texts(spaces.iter().map(Space::as_str));
         let mut declarations = BTreeMap::new();
-        for row in self.session().rows(sql::DECLARATIONS, binds!(names)).await? {
+        for row in self.writer.rows(sql::DECLARATIONS, binds!(names)).await? {
             let mut cells = Cells::of(&row, "space");
             let space: Space = cells.name()?;
             let declaration = codec::from_json(cells.get()?, || format!("space `{space}`"))?;
@@ -123,22 +155,22 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error> {
-        let bind = |binds: &mut Binds, (space, declaration): &(Space, Declaration)| {
+        let bind = |binds: &mut <D::Writer as Session>::Bulk, (space, declaration): &(Space, Declaration)| {
             binds.add(space.as_str()).add(codec::json(declaration)).add(declaration.history);
         };
-        self.session().write(sql::DECLARE, declarations, bind).await
+        self.writer.write(sql::DECLARE, declarations, bind).await
     }
 
     async fn heads(&mut self, ids: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error> {
-        self.session().heads(ids).await
+        heads::heads(&mut self.writer, ids).await
     }
 
     async fn relations(&mut self, keys: &[RelationKey]) -> Result<Vec<RelationHead>, Error> {
-        self.session().relations(keys).await
+        relations::relations(&mut self.writer, keys).await
     }
 
     async fn relations_of(&mut self, questions: &[RelationsOf]) -> Result<Vec<Vec<RelationHead>>, Error> {
-        self.session().relations_of(questions).await
+        relations::relations_of(&mut self.writer, questions).await
     }
 
     async fn count_live(&mut self, space: &Space) -> Result<u64, Error> {
@@ -154,13 +186,13 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn sagas(&mut self, offsets: &[u64]) -> Result<Vec<SagaRow>, Error> {
-        let partition = self.partition;
-        self.session().sagas(partition, offsets).await
+        sagas::sagas(&mut self.writer, self.lease.partition, offsets).await
     }
 
     async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
-        let binds = binds!(self.partition.epoch, self.partition.partition, integer(offset));
-        self.session().run(sql::COUNT_ATTEMPT, binds).await?;
+        let PartitionId { epoch, partition } = self.lease.partition;
+        let binds = binds!(epoch, partition, integer(offset));
+        self.writer.run(sql::COUNT_ATTEMPT, binds).await?;
         Ok(())
     }
 
@@ -173,8 +205,8 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn touch(&mut self, memories: &[(Space, MemoryId)], at: Timestamp) -> Result<(), Error> {
-        let binds = binds!(super::heads::keys_of(memories), at.as_micros());
-        self.session().run(sql::TOUCH, binds).await?;
+        let binds = binds!(key_list(heads::keys_of(memories).iter()), at.as_micros());
+        self.writer.run(sql::TOUCH, binds).await?;
         Ok(())
     }
 
@@ -187,7 +219,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn finished(&mut self, number: u64, offsets: &[u64], at: Timestamp) -> Result<(), Error> {
-        let (partition, last) = (self.partition, self.row.finishes);
+        let (partition, last) = (self.lease.partition, self.row.finishes);
         if number != last + 1 {
             return Err(Error::Corrupt(format!("finish {number} of partition {partition} follows {last}")));
         }
@@ -200,7 +232,7 @@ impl Transaction for SqliteTransaction {
             at.as_micros(),
             codec::offsets_bytes(&offsets),
         );
-        self.session().run(sql::FINISH, binds).await?;
+        self.writer.run(sql::FINISH, binds).await?;
         self.row.finishes = number;
         Ok(())
     }
@@ -216,14 +248,15 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(self: Box<Self>) -> Result<(), Error> {
-        let Self { ledger, partition, mut writer, locked, row, spaces } = *self;
+        let Self { ledger, lease, mut writer, written, locked, row, spaces } = *self;
         if row != locked {
             let mut binds = Binds::default();
-            rows::bind_partition(&mut binds, partition, &row);
-            writer.session(&ledger.shared.texts).run(sql::WRITE_PARTITION, binds).await?;
+            rows::bind_partition(&mut binds, lease.partition, &row);
+            writer.run(sql::WRITE_PARTITION, binds).await?;
         }
-        writer.commit(&ledger.shared.texts).await?;
+        writer.commit().await?;
         ledger.remember(spaces);
+        ledger.remember_written(&lease, written);
         Ok(())
     }
 }
