@@ -153,7 +153,7 @@ impl Stores {
         let log = OpenLog::open(config, clock, random).await?;
         let ledger = OpenLedger::open(config, random).await?;
         let shared = ledger.port();
-        if config.ledger.kind == LedgerKind::Sqlite {
+        if config.ledger.kind() == LedgerKind::Sqlite {
             // One process at a time can have this ledger open.
             log.work_alone();
         }

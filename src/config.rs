@@ -269,6 +269,10 @@ impl Config {
         }
         self.kafka.check().map_err(|error| Error(error.to_string()))?;
         self.ledger.check().map_err(|error| Error(error.to_string()))?;
+        if self.role != Role::All && self.ledger.kind() == ledger::options::Kind::Sqlite {
+            let fix = "`role` is not `all`, but a ledger on SQLite is one process's own; set `ledger.url`";
+            return Err(Error(fix.to_owned()));
+        }
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));

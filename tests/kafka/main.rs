@@ -15,6 +15,7 @@
 mod broker;
 mod group;
 mod log;
+mod processes;
 mod serve;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]
 #[path = "../support/mod.rs"]
