@@ -21,6 +21,8 @@ mod server;
 mod sim;
 mod space;
 mod status;
+#[cfg(feature = "kafka")]
+mod topics;
 mod values;
 mod write;
 
@@ -93,6 +95,10 @@ enum Command {
     Sagas(sagas::Command),
     /// Send commands, one JSON object a line, into the log
     Produce(produce::Arguments),
+    /// Plan, make and check the topics of a log on Kafka
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(topics::Command),
     /// Compare every store with the ledger, record by record
     Audit(audit::Arguments),
     /// Run the coordinator against simulated faults
@@ -158,6 +164,8 @@ impl Cli {
             Command::Relation(command) => relation::run(command),
             Command::Space(command) => space::run(command),
             Command::Sagas(command) => sagas::run(command),
+            #[cfg(feature = "kafka")]
+            Command::Topics(command) => topics::run(command, &self.settings(None)?),
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
             Command::Bench(command) => bench::run(command),

@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+mod checks;
 mod group;
 mod log;
 mod processes;

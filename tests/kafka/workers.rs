@@ -36,19 +36,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SPACES: u64 = 12;
 
 /// A worker that runs.
-struct Worker {
+pub(crate) struct Worker {
     log: KafkaLog,
-    board: Board,
+    pub(crate) board: Board,
     tasks: Tasks,
     run: tokio::task::JoinHandle<Result<(), worker::Error>>,
 }
 
 impl Worker {
     /// As SIGTERM does it.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.tasks.shut_down().await;
         self.run.await.unwrap().unwrap();
         self.log.close().await;
+    }
+
+    /// Waits until it ends by itself; how it did.
+    pub(crate) async fn ended(self) -> Result<(), worker::Error> {
+        let ended = self.run.await.unwrap();
+        self.tasks.shut_down().await;
+        self.log.close().await;
+        ended
     }
 
     /// Its tasks stop where they are. What it had sent may arrive or not.
@@ -59,21 +67,21 @@ impl Worker {
 }
 
 /// What the workers share.
-struct Cluster {
-    broker: Broker,
-    ledger: MemoryLedger,
+pub(crate) struct Cluster {
+    pub(crate) broker: Broker,
+    pub(crate) ledger: MemoryLedger,
     vectors: MemoryVectors,
     random: Random,
 }
 
 impl Cluster {
-    async fn new(test: &str) -> Option<Self> {
+    pub(crate) async fn new(test: &str) -> Option<Self> {
         let broker = world(test).await?;
         let (ledger, vectors) = (MemoryLedger::new("tests"), MemoryVectors::new());
         Some(Self { broker, ledger, vectors, random: Random::from_system() })
     }
 
-    async fn start(&self) -> Worker {
+    pub(crate) async fn start(&self) -> Worker {
         let log = KafkaLog::connect(&self.broker.options).await.unwrap();
         let (tasks, board) = (Tasks::new(), Board::default());
         let ports = worker::Ports {
@@ -93,7 +101,7 @@ impl Cluster {
     }
 
     /// Appends the `number`th command of a space: a put of one memory, and a strengthening of one relation.
-    async fn append(&self, space: &str, number: u64) {
+    pub(crate) async fn append(&self, space: &str, number: u64) {
         let put = json!({ "type": "memory.put", "id": format!("p-{number}"),
             "data": { "id": "counter", "content": format!("number {number}"), "vector": [1.0, 0.5] } });
         let strengthen = json!({ "type": "relation.strengthen", "id": format!("s-{number}"),
@@ -110,7 +118,7 @@ impl Cluster {
     }
 
     /// Waits until everything in the log has ended and is published.
-    async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         let begun = Instant::now();
         for partition in 0..PARTITIONS {
             let end = self.broker.log.bounds(partition).await.unwrap().end;
@@ -127,8 +135,8 @@ impl Cluster {
         }
     }
 
-    /// Nothing was lost, doubled or reordered, and every copy of an outcome is the same.
-    async fn judge(&self, sent: &BTreeMap<String, u64>) {
+    /// So many commands of each space were done, each once and in order.
+    pub(crate) async fn stands(&self, sent: &BTreeMap<String, u64>) {
         for (space, count) in sent {
             let space = Space::new(space.as_str()).unwrap();
             let counter = (space.clone(), MemoryId::new("counter").unwrap());
@@ -141,6 +149,11 @@ impl Cluster {
             let expected = 1.0 - 0.9_f64.powi(i32::try_from(*count).unwrap());
             assert!((weight - expected).abs() < 1e-9, "{space}: {weight} after {count}, not {expected}");
         }
+    }
+
+    /// Nothing was lost, doubled or reordered, and every copy of an outcome is the same.
+    async fn judge(&self, sent: &BTreeMap<String, u64>) {
+        self.stands(sent).await;
         let mut copies: BTreeMap<Bytes, Bytes> = BTreeMap::new();
         for message in self.broker.everything(self.broker.options.outcomes_topic()).await {
             let headers: BTreeMap<String, Bytes> = headers(&message).into_iter().collect();

@@ -34,6 +34,8 @@ mod reader;
 #[cfg(feature = "kafka")]
 mod sinks;
 #[cfg(feature = "kafka")]
+mod survey;
+#[cfg(feature = "kafka")]
 pub mod topics;
 
 #[cfg(feature = "kafka")]
