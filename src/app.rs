@@ -15,17 +15,20 @@ use std::{
 
 use tokio::net::TcpListener;
 
+#[cfg(feature = "postgres")]
+use crate::ledger::postgres::{self, PostgresLedger};
 #[cfg(feature = "kafka")]
 use crate::log::kafka::{ConnectError, KafkaLog};
 #[cfg(feature = "edge")]
 use crate::vector::edge::{self, EdgeVectors};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, LogKind, VectorKind},
+    config::{Config, LogKind, Role, VectorKind},
     graph::{self, heads::Heads},
     http,
     ledger::{
         self, Ledger,
+        options::Kind as LedgerKind,
         sqlite::{self, SqliteLedger},
     },
     log::{
@@ -62,6 +65,10 @@ pub enum Error {
     /// The ledger cannot be opened.
     #[error("open the ledger")]
     Ledger(#[from] sqlite::OpenError),
+    /// The ledger on Postgres cannot be opened.
+    #[cfg(feature = "postgres")]
+    #[error("open the ledger")]
+    PostgresLedger(#[from] postgres::OpenError),
     /// The ledger does not answer.
     #[error("use the ledger")]
     LedgerAnswer(#[from] ledger::Error),
@@ -109,7 +116,7 @@ pub struct Stores {
 /// The same stores by their own types, which alone know how to close.
 #[derive(Clone)]
 struct Closing {
-    ledger: SqliteLedger,
+    ledger: OpenLedger,
     log: OpenLog,
     #[cfg(feature = "edge")]
     edge: Option<EdgeVectors>,
@@ -144,8 +151,12 @@ impl Stores {
         let data = &config.data;
         std::fs::create_dir_all(data).map_err(|source| Error::Folder { path: data.clone(), source })?;
         let log = OpenLog::open(config, clock, random).await?;
-        let ledger = SqliteLedger::open(data.join("ledger.db"), &sqlite::Options::default(), random).await?;
-        let shared: Arc<dyn Ledger> = Arc::new(ledger.clone());
+        let ledger = OpenLedger::open(config, random).await?;
+        let shared = ledger.port();
+        if config.ledger.kind() == LedgerKind::Sqlite {
+            // One process at a time can have this ledger open.
+            log.work_alone();
+        }
         if let Some(epoch) = shared.epoch().await? {
             log.set_epoch(epoch.epoch);
         }
@@ -167,10 +178,53 @@ impl Stores {
         if let Some(edge) = &self.closing.edge {
             edge.close().await;
         }
-        if let Err(error) = self.closing.ledger.clone().close().await {
-            tracing::warn!(%error, "the ledger did not close cleanly; nothing is lost");
-        }
+        self.closing.ledger.close().await;
         self.closing.log.close().await;
+    }
+}
+
+/// A ledger by its own type, which alone knows how to close.
+#[derive(Clone)]
+enum OpenLedger {
+    Sqlite(SqliteLedger),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresLedger),
+}
+
+impl OpenLedger {
+    async fn open(config: &Config, random: &Random) -> Result<Self, Error> {
+        match config.ledger.kind() {
+            #[cfg(feature = "postgres")]
+            LedgerKind::Postgres => {
+                let opened = PostgresLedger::open(&config.ledger.url, &config.ledger.postgres, random).await;
+                Ok(Self::Postgres(opened?))
+            }
+            // The settings refuse `postgres` in a build without it.
+            _ => {
+                let file = config.data.join("ledger.db");
+                Ok(Self::Sqlite(SqliteLedger::open(file, &sqlite::Options::default(), random).await?))
+            }
+        }
+    }
+
+    fn port(&self) -> Arc<dyn Ledger> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(ledger) => {
+                if let Err(error) = ledger.clone().close().await {
+                    tracing::warn!(%error, "the ledger did not close cleanly; nothing is lost");
+                }
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ledger) => ledger.clone().close().await,
+        }
     }
 }
 
@@ -211,6 +265,15 @@ impl OpenLog {
         }
     }
 
+    /// The ledger lets no other process work.
+    fn work_alone(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.work_alone(),
+        }
+    }
+
     async fn close(&self) {
         match self {
             Self::Embedded(log) => log.close().await,
@@ -247,7 +310,8 @@ pub struct App {
     stores: Stores,
     address: std::net::SocketAddr,
     tasks: Tasks,
-    worker: tokio::task::JoinHandle<Result<(), worker::Error>>,
+    /// `None` where others work.
+    worker: Option<tokio::task::JoinHandle<Result<(), worker::Error>>>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     server_tasks: Tasks,
 }
@@ -287,9 +351,16 @@ impl App {
             random,
             limits: config.limits.into(),
             guarantees: guarantees(config),
+            surface: if config.role == Role::Worker { http::Surface::Health } else { http::Surface::Whole },
         };
         let (tasks, server_tasks) = (Tasks::new(), Tasks::new());
-        let worker = tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone()));
+        if config.role != Role::All {
+            tracing::warn!(
+                "the vector store is this process's own; a search sees what this process has written"
+            );
+        }
+        let works = config.role != Role::Api;
+        let worker = works.then(|| tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone())));
         let serve = http::serve(listener, http_ports, config.http.clone(), server_tasks.clone());
         let server = server_tasks.spawn(serve);
         Ok(Self { stores, address, tasks, worker, server, server_tasks })
@@ -304,7 +375,7 @@ impl App {
     /// Returns when a part of it has ended by itself, which only an error makes it do.
     async fn broken(&mut self) -> Result<(), Error> {
         tokio::select! {
-            worker = &mut self.worker => match worker {
+            worker = ended(&mut self.worker) => match worker {
                 Ok(ended) => Ok(ended?),
                 Err(panic) => Err(Error::Http(std::io::Error::other(panic))),
             },
@@ -320,6 +391,14 @@ impl App {
         self.server_tasks.shut_down().await;
         self.tasks.shut_down().await;
         self.stores.close().await;
+    }
+}
+
+/// What a task came to; never where there is none.
+async fn ended<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -347,7 +426,7 @@ fn guarantees(config: &Config) -> http::Guarantees {
         guarantee: "saga",
         meaning: "what is accepted reaches exactly one outcome; every store ends up with all of a command or \
                   with none of it",
-        backends: http::Backends { log, ledger: "sqlite", vector, graph: "heads" },
+        backends: http::Backends { log, ledger: config.ledger.kind().name(), vector, graph: "heads" },
     }
 }
 
@@ -358,7 +437,8 @@ fn guarantees(config: &Config) -> http::Guarantees {
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut app = App::start(&config).await?;
     let data = config.data.display();
-    tracing::info!(guarantee = "saga", %data, "what is accepted reaches exactly one outcome");
+    let ledger = config.ledger.kind().name();
+    tracing::info!(guarantee = "saga", %data, ledger, "what is accepted reaches exactly one outcome");
     tracing::info!(address = %app.address(), "listening");
     let ended = tokio::select! {
         broken = app.broken() => broken,

@@ -22,7 +22,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http,
+    http, ledger,
     log::{envelope, kafka},
     reader,
 };
@@ -31,6 +31,8 @@ pub use origin::{Origin, Setting};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "engraft.toml";
+/// Where many programs look for their database.
+const DATABASE_URL: &str = "DATABASE_URL";
 /// Variables that begin like settings and are none: they steer tests, how settings are found, and which
 /// server a client asks.
 const NOT_SETTINGS: [&str; 7] =
@@ -44,10 +46,14 @@ const TEST_PREFIX: &str = "test_";
 pub struct Config {
     /// Where data lies; `./engraft-data`. One process at a time.
     pub data: PathBuf,
+    /// What this process does; `all`.
+    pub role: Role,
     /// The command log.
     pub log: LogOptions,
     /// The Kafka log, where `log.kind` says so.
     pub kafka: kafka::Options,
+    /// The ledger.
+    pub ledger: ledger::options::Options,
     /// The vector store.
     pub vector: VectorOptions,
     /// What a command may be.
@@ -62,14 +68,28 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("./engraft-data"),
+            role: Role::All,
             log: LogOptions::default(),
             kafka: kafka::Options::default(),
+            ledger: ledger::options::Options::default(),
             vector: VectorOptions::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),
             http: http::Options::default(),
         }
     }
+}
+
+/// What a process does of what there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Serves HTTP: takes commands into the log and answers reads, while others work.
+    Api,
+    /// Works on partitions; of HTTP it serves what tells whether it is well.
+    Worker,
 }
 
 /// `[log]`: where commands become durable.
@@ -174,6 +194,9 @@ pub struct Flags {
     /// `--data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// `--role`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// `--address`, as `http.address`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpFlags>,
@@ -216,9 +239,17 @@ fn sources(file: Option<&Path>, flags: &Flags) -> Result<Figment, Error> {
         None => Toml::string(""),
     };
     Ok(Figment::from(Serialized::defaults(Config::default()))
+        .merge(known_names())
         .merge(toml)
         .merge(environment)
         .merge(Serialized::defaults(flags)))
+}
+
+/// Variables that other programs know too. One that names another sort of database is not meant for us.
+fn known_names() -> Env {
+    let url = Env::raw().only(&[DATABASE_URL]);
+    let ours = url.iter().any(|(_, value)| ledger::options::is_postgres(&value));
+    if ours { url.map(|_| "ledger.url".into()) } else { Env::raw().only(&[]) }
 }
 
 impl Config {
@@ -231,7 +262,17 @@ impl Config {
             let fix = "`log.kind = \"kafka\"` needs a build with `--features kafka`; use \"embedded\"";
             return Err(Error(fix.to_owned()));
         }
+        if self.role != Role::All && self.log.kind == LogKind::Embedded {
+            let fix =
+                "`role` is not `all`, but an embedded log is one process's own; set `log.kind = \"kafka\"`";
+            return Err(Error(fix.to_owned()));
+        }
         self.kafka.check().map_err(|error| Error(error.to_string()))?;
+        self.ledger.check().map_err(|error| Error(error.to_string()))?;
+        if self.role != Role::All && self.ledger.kind() == ledger::options::Kind::Sqlite {
+            let fix = "`role` is not `all`, but a ledger on SQLite is one process's own; set `ledger.url`";
+            return Err(Error(fix.to_owned()));
+        }
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
@@ -345,7 +386,7 @@ mod tests {
             )?;
             jail.set_env("ENGRAFT_DATA", "environment");
             jail.set_env("ENGRAFT_HTTP__ADDRESS", "127.0.0.1:2");
-            let flags = Flags { data: Some("flag".into()), http: None };
+            let flags = Flags { data: Some("flag".into()), ..Flags::default() };
             let config = load(None, &flags).expect("good settings");
             assert_eq!(config.data, Path::new("flag"));
             assert_eq!(config.http.address.to_string(), "127.0.0.1:2");
@@ -367,6 +408,33 @@ mod tests {
             jail.set_env("ENGRAFT_READER__LIMIT", "3");
             let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
             assert!(refusal.contains("limit_max"), "{refusal}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_database_is_found_by_the_name_that_others_use() {
+        Jail::expect_with(|jail| {
+            jail.set_env("DATABASE_URL", "mysql://ada@host/x");
+            assert_eq!(load(None, &Flags::default()).expect("good settings").ledger.url, "");
+            jail.set_env("DATABASE_URL", "postgres://ada:hunter2@host/x?password=hunter2");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!(config.ledger.url, "postgres://ada:hunter2@host/x?password=hunter2");
+            let settings = effective(None, &Flags::default()).expect("good settings");
+            let url = settings.iter().find(|setting| setting.key() == "ledger.url").expect("a setting");
+            assert_eq!(url.value, "postgres://ada:***@host/x?password=***");
+            assert_eq!(url.origin.to_string(), "DATABASE_URL");
+            jail.set_env("ENGRAFT_LEDGER__URL", "postgresql://other/y");
+            assert_eq!(
+                load(None, &Flags::default()).expect("good settings").ledger.url,
+                "postgresql://other/y"
+            );
+            jail.set_env("ENGRAFT_LEDGER__POSTGRES__SCHEMA", "Mine; drop");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("`ledger.postgres.schema`"), "{refusal}");
+            jail.set_env("ENGRAFT_LEDGER__POOL", "3");
+            let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+            assert!(refusal.contains("`ledger.pool` is no setting"), "{refusal}");
             Ok(())
         });
     }

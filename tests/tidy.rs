@@ -21,9 +21,10 @@ const LINES_MAX: usize = 500;
 /// Where things are put together: they may name any room.
 const COMPOSE: [&str; 5] = ["app", "cli", "demo", "lib", "main"];
 /// Modules that are one concrete backend each.
-const BACKENDS: [&str; 8] = [
+const BACKENDS: [&str; 9] = [
     "graph::memory",
     "ledger::memory",
+    "ledger::postgres",
     "ledger::sqlite",
     "log::embedded",
     "log::kafka",

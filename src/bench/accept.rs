@@ -87,6 +87,7 @@ async fn serve(world: &World, tasks: &Tasks) -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(at("listen"))?;
     let address = listener.local_addr().map_err(at("listen"))?;
     let ports = http::Ports {
+        surface: http::Surface::Whole,
         log: Arc::new(world.log.clone()),
         ledger: Arc::new(world.ledger.clone()),
         reader: reader(world),

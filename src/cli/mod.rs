@@ -21,6 +21,8 @@ mod server;
 mod sim;
 mod space;
 mod status;
+#[cfg(feature = "kafka")]
+mod topics;
 mod values;
 mod write;
 
@@ -93,6 +95,10 @@ enum Command {
     Sagas(sagas::Command),
     /// Send commands, one JSON object a line, into the log
     Produce(produce::Arguments),
+    /// Plan, make and check the topics of a log on Kafka
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(topics::Command),
     /// Compare every store with the ledger, record by record
     Audit(audit::Arguments),
     /// Run the coordinator against simulated faults
@@ -144,7 +150,11 @@ impl Cli {
             fault::arm(settings).map_err(|error| Failure::usage(error.to_string()))?;
         }
         match &self.command {
-            Command::Serve(arguments) => serve::run(self.settings(arguments.address.as_deref())?),
+            Command::Serve(arguments) => {
+                let mut flags = self.flags(arguments.address.as_deref());
+                flags.role = arguments.role;
+                serve::run(self.settings_with(&flags)?)
+            }
             Command::Demo(arguments) => demo::run(arguments),
             Command::Produce(arguments) => {
                 produce::run(arguments, self.data.as_deref(), || self.settings(None))
@@ -154,6 +164,8 @@ impl Cli {
             Command::Relation(command) => relation::run(command),
             Command::Space(command) => space::run(command),
             Command::Sagas(command) => sagas::run(command),
+            #[cfg(feature = "kafka")]
+            Command::Topics(command) => topics::run(command, &self.settings(None)?),
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
             Command::Bench(command) => bench::run(command),
@@ -165,16 +177,21 @@ impl Cli {
         }
     }
 
+    fn flags(&self, address: Option<&str>) -> Flags {
+        let http = address.map(|address| HttpFlags { address: address.to_owned() });
+        Flags { data: self.data.clone(), role: None, http }
+    }
+
     fn settings(&self, address: Option<&str>) -> Result<Config, Failure> {
-        let flags = Flags {
-            data: self.data.clone(),
-            http: address.map(|address| HttpFlags { address: address.to_owned() }),
-        };
-        config::load(self.config.as_deref(), &flags).map_err(|error| Failure::usage(error.to_string()))
+        self.settings_with(&self.flags(address))
+    }
+
+    fn settings_with(&self, flags: &Flags) -> Result<Config, Failure> {
+        config::load(self.config.as_deref(), flags).map_err(|error| Failure::usage(error.to_string()))
     }
 
     fn origins(&self) -> Result<Vec<Setting>, Failure> {
-        let flags = Flags { data: self.data.clone(), http: None };
+        let flags = self.flags(None);
         let settings = config::effective(self.config.as_deref(), &flags);
         settings.map_err(|error| Failure::usage(error.to_string()))
     }

@@ -1,6 +1,9 @@
 //! `engraft serve`.
 
-use crate::{app, config::Config};
+use crate::{
+    app,
+    config::{Config, Role},
+};
 
 use super::{Failure, runtime};
 
@@ -9,12 +12,16 @@ use super::{Failure, runtime};
 #[command(after_help = "\
 Examples:
   engraft serve
+  engraft serve --role worker
   engraft serve --data /srv/engraft --address 127.0.0.1:8000
   ENGRAFT_LOG__PARTITIONS=4 engraft serve --log-level debug")]
 pub(super) struct Arguments {
     /// Where to listen; a loopback address [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) address: Option<String>,
+    /// What this process does: everything, HTTP alone, or the work alone [default: all]
+    #[arg(long, value_name = "all|api|worker", hide_possible_values = true)]
+    pub(super) role: Option<Role>,
 }
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {

@@ -60,6 +60,10 @@ impl Origin {
     pub(super) fn of(metadata: &Metadata, path: &[String]) -> Self {
         match &metadata.source {
             Some(Source::File(file)) => Self::File(near(file), line(file, path)),
+            // Variables that others know too have no prefix.
+            _ if metadata.name == "environment variable(s)" => {
+                Self::Environment(super::DATABASE_URL.to_owned())
+            }
             _ if metadata.name.ends_with("environment variable(s)") => {
                 Self::Environment(format!("ENGRAFT_{}", path.join("__").to_uppercase()))
             }
@@ -175,9 +179,13 @@ fn masked(value: serde_json::Value, secret: bool) -> serde_json::Value {
     }
 }
 
-/// `scheme://user:password@host` with its password masked.
+/// `scheme://user:password@host?password=…` with its passwords masked.
 fn without_password(text: String) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text };
+    if let Some((before, after)) = rest.split_once("password=") {
+        let after = after.find('&').and_then(|end| after.get(end..)).unwrap_or_default();
+        return without_password(format!("{scheme}://{before}")) + "password=" + MASK + after;
+    }
     let authority = rest.split('/').next().unwrap_or_default();
     let Some((user, _)) = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')) else {
         return text;
@@ -204,7 +212,8 @@ mod tests {
         Jail::expect_with(|jail| {
             jail.create_file(FILE, "# mine\ndata = \"here\"\n\n[log]\npartitions = 3\n")?;
             jail.set_env("ENGRAFT_HTTP__WAITING_COUNT_MAX", "7");
-            let flags = Flags { data: None, http: Some(HttpFlags { address: "127.0.0.1:9".to_owned() }) };
+            let flags =
+                Flags { http: Some(HttpFlags { address: "127.0.0.1:9".to_owned() }), ..Flags::default() };
             let settings = effective(None, &flags).expect("good settings");
             let origin = |key: &str| found(&settings, key).origin.to_string();
             assert_eq!(origin("data"), "engraft.toml:2");

@@ -46,6 +46,8 @@ impl Server {
             .env_remove("ENGRAFT_CONFIG")
             .env_remove("ENGRAFT_FAILPOINTS")
             .env("NO_COLOR", "1")
+            // Its folder alone, whatever database the environment names.
+            .env("ENGRAFT_LEDGER__KIND", "sqlite")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?);

@@ -158,6 +158,17 @@ pub struct Ports {
     pub limits: Limits,
     /// What the deployment promises.
     pub guarantees: Guarantees,
+    /// How much is served.
+    pub surface: Surface,
+}
+
+/// How much of the surface a process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// All of it.
+    Whole,
+    /// What tells whether the process is well, and no more.
+    Health,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
@@ -214,8 +225,13 @@ pub async fn serve(
     let tokens = Tokens::new(&options.tokens).map_err(std::io::Error::other)?;
     let bounds = listener::Bounds::from(&options);
     let within = axum::middleware::from_fn_with_state(ports.random.clone(), trace::within);
+    let surface = ports.surface;
     let shared = Arc::new(Shared::new(ports, options, tokens, tasks.clone()));
-    let router = routes::router(shared).layer(within);
+    let router = match surface {
+        Surface::Whole => routes::router(shared),
+        Surface::Health => routes::health(shared),
+    };
+    let router = router.layer(within);
     listener::serve(listener, router, bounds, &tasks).await;
     Ok(())
 }

@@ -55,6 +55,17 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
+/// For a process that only works.
+pub(super) fn health(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(status::alive))
+        .route("/readyz", get(status::ready))
+        .route("/healthz", get(status::ready))
+        .fallback(no_route)
+        .method_not_allowed_fallback(other_method)
+        .with_state(shared)
+}
+
 async fn no_route() -> Problem {
     Problem::new(Reason::NoRoute, "there is no such path")
 }

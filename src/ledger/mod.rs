@@ -26,10 +26,11 @@ mod contract;
 mod decide;
 pub mod finish;
 pub mod keys;
+pub mod lease;
 pub mod memory;
+pub mod options;
 pub mod outcome;
 mod planted;
-#[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod questions;
 mod sql;

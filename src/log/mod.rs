@@ -126,6 +126,10 @@ pub enum Assignment {
     Assigned(u32),
     /// Stop, then call [`Membership::released`].
     Revoked(u32),
+    /// The group has lost this process, and may have given the partition to another. Whoever works on it
+    /// goes on for as long as its lease holds, and takes no lease anew until the partition is assigned
+    /// again; if the group gives it to another for good, a revocation follows.
+    Unconfirmed(u32),
 }
 
 /// A durable, partitioned, ordered log of records.
@@ -143,6 +147,14 @@ pub enum Assignment {
 pub trait CommandLog: Send + Sync {
     /// What the log is.
     fn topology(&self) -> Topology;
+
+    /// What the log is now, where it can change under a process that has it open.
+    ///
+    /// # Errors
+    /// `Unavailable` when the log does not answer.
+    async fn topology_now(&self) -> Result<Topology, ReadError> {
+        Ok(self.topology())
+    }
 
     /// Appends records, each to the partition of its key; one answer a record, in order. Records of
     /// one call and one partition keep their order.

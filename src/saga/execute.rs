@@ -12,7 +12,7 @@ use super::{
 use crate::{
     fault,
     fault::{Bug, planted},
-    ledger::SagaRow,
+    ledger::{self, SagaRow, lease},
     model::{Answer, PartitionId, Phase},
     random::Random,
     tasks::Tasks,
@@ -36,6 +36,8 @@ pub enum Report {
     Undone(Vec<u64>),
     /// Another owner has moved a saga on: read the ledger.
     Overtaken(u64),
+    /// Another owner has the partition: nothing more is sent.
+    Fenced,
 }
 
 /// What runs sagas for one owner, for as long as it owns.
@@ -47,6 +49,8 @@ pub struct Executor {
     pub stores: Stores,
     /// Where reports go; closed: nobody wants them any more.
     pub reports: mpsc::Sender<Report>,
+    /// The owner's right to write, which is looked at before each call.
+    pub lease: Arc<lease::Watch>,
     /// Cancelled when the owner has let go: no further call is made.
     pub let_go: CancellationToken,
     /// Runs the calls.
@@ -84,7 +88,7 @@ impl Executor {
             .map(|saga| Item { writes: forward_writes(&saga, self.partition, store), work: saga })
             .collect();
         let version = |saga: &Arc<SagaRow>| self.partition.at(saga.offset).version(Phase::Forward);
-        while !items.is_empty() && !self.let_go.is_cancelled() {
+        while !items.is_empty() && self.may_send(&mut backoff).await {
             if store == Store::Vector {
                 fault::point("vector.sent").await;
             }
@@ -129,6 +133,25 @@ impl Executor {
             Store::Graph => fault::point("graph.acknowledged").await,
         }
         self.report(Report::Acknowledged(sagas.iter().map(|saga| saga.offset).collect())).await;
+    }
+
+    /// Whether the stores may be called: not when the owner has let go, nor when another has the partition.
+    /// While the ledger cannot say so, and the lease was not seen for its term, nobody knows; then it waits.
+    pub(super) async fn may_send(&self, backoff: &mut Backoff) -> bool {
+        while !self.let_go.is_cancelled() {
+            match self.lease.check().await {
+                Ok(()) => return true,
+                Err(ledger::Error::Fenced { .. }) => {
+                    self.report(Report::Fenced).await;
+                    self.let_go.cancel();
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "whether the lease holds is not known; nothing is sent");
+                    self.pause(backoff).await;
+                }
+            }
+        }
+        false
     }
 
     pub(super) fn new_backoff(&self) -> Backoff {

@@ -39,7 +39,7 @@ impl Executor {
                 .collect();
             let version = |undo: &Arc<Undo>| undo_version(self.partition, undo.saga.offset);
             while !items.is_empty() {
-                if self.let_go.is_cancelled() {
+                if !self.may_send(&mut backoff).await {
                     return;
                 }
                 let sorted = send(&self.stores, store, version, items).await;

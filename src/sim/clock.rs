@@ -1,6 +1,9 @@
 //! The simulated wall clock: tokio's paused time plus whatever it has jumped by.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -32,5 +35,9 @@ impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
         let elapsed = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(BEGIN_MICROS + elapsed + self.jumped_micros.load(Ordering::Relaxed))
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.began.elapsed()
     }
 }

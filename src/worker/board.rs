@@ -13,7 +13,7 @@ pub struct Board(Arc<RwLock<BTreeMap<u32, PartitionStatus>>>);
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
-    /// `recovering`, `working`, `halted` or `stopped`.
+    /// `recovering`, `working`, `overtaken`, `halted` or `stopped`.
     pub state: PartitionState,
     /// Every position below it is in the ledger.
     pub watermark: u64,
@@ -44,6 +44,8 @@ pub enum PartitionState {
     Recovering,
     /// Its owner takes commands.
     Working,
+    /// Another process has taken it; its owner here waits for what the group says.
+    Overtaken,
     /// Its owner has stopped, because the log and the ledger contradict each other.
     Halted,
     /// It has no owner here.

@@ -143,9 +143,8 @@ async fn compare_log(log: &dyn CommandLog, partition: PartitionId, row: Partitio
     if row.watermark > bounds.end {
         return Compared::Contradict(Contradiction::Truncated { end: bounds.end, watermark: row.watermark });
     }
-    // A log that has never held anything may start anywhere; one that the ledger has read must not
-    // have lost what comes next.
-    if row.anchor.is_some() && bounds.start > row.watermark {
+    // What is gone was accepted, even if nothing of this log was ever read.
+    if bounds.start > row.watermark {
         return Compared::Contradict(Contradiction::Overrun {
             start: bounds.start,
             watermark: row.watermark,

@@ -22,24 +22,24 @@ pub mod checkpoint;
 pub mod checks;
 mod intake;
 mod owner;
+mod owners;
 mod relay;
 mod sweep;
 mod tenure;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use tokio_util::sync::CancellationToken;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
     graph,
     ledger::{self, Decide, EpochRow, Ledger},
-    log::{Assignment, CommandLog, DeadLetters, OutcomeSink, ReadError, envelope::Limits},
-    model::PartitionId,
+    log::{CommandLog, DeadLetters, OutcomeSink, ReadError, envelope::Limits},
     random::Random,
     tasks::Tasks,
     vector,
 };
+
+use owners::Owners;
 
 /// Everything that the worker touches.
 #[derive(Clone)]
@@ -79,6 +79,11 @@ pub struct Options {
     pub backoff_min: Duration,
     /// Longest pause.
     pub backoff_max: Duration,
+    /// How long a lease that was seen to hold is relied on before a store is called. Counted by a clock
+    /// that goes on while the process is stopped.
+    pub lease_term: Duration,
+    /// How often the log is asked whether it is still the one of the epoch.
+    pub log_check_interval: Duration,
     /// How often the vector store is made durable, where acknowledging does not.
     pub checkpoint_interval: Duration,
     /// Shortest time from one round of reclaiming images to the next. A round looks at all of them.
@@ -95,6 +100,8 @@ impl Default for Options {
             backlog_count_max: 100_000,
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),
+            lease_term: Duration::from_secs(10),
+            log_check_interval: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(60),
             limits: Limits::default(),
@@ -130,60 +137,50 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     let mut membership = ports.log.join().await?;
     tasks.spawn(sweep::run(ports.ledger.clone(), ports.board.clone(), options.sweep_interval, tasks.clone()));
     let process = ports.random.next_u64().max(1);
-    let mut owners: BTreeMap<u32, (CancellationToken, tokio::task::JoinHandle<()>)> = BTreeMap::new();
+    let mut owners = Owners::new(ports.clone(), options.clone(), epoch.epoch, process, tasks.clone());
     let mut next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
+    let mut log_checks = tokio::time::interval(options.log_check_interval);
+    log_checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ended = Ok(());
     loop {
-        let assignment = tokio::select! {
+        tokio::select! {
             biased;
             () = tasks.stopping() => break,
-            assignment = membership.next() => assignment,
+            partition = owners.left() => membership.released(partition).await,
+            assignment = membership.next() => match assignment {
+                Some(assignment) => owners.hear(assignment),
+                None => break,
+            },
+            _ = log_checks.tick() => if let Err(contradiction) = still_the_same(&ports, &epoch).await {
+                tracing::error!(%contradiction, "the worker stops");
+                ended = Err(contradiction.into());
+                break;
+            },
             () = tokio::time::sleep_until(next_checkpoint), if !ports.vectors.durable_when_acknowledged() => {
                 if let Err(error) = checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await {
                     tracing::warn!(%error, "no checkpoint; the earlier one stands");
                 }
                 next_checkpoint = tokio::time::Instant::now() + options.checkpoint_interval;
-                continue;
             }
-        };
-        match assignment {
-            // A group that was slow to revoke may assign again what is still owned.
-            Some(Assignment::Assigned(partition)) if owners.contains_key(&partition) => {}
-            Some(Assignment::Assigned(partition)) => {
-                let revoked = CancellationToken::new();
-                let owner = owner::Owner {
-                    partition: PartitionId { epoch: epoch.epoch, partition },
-                    process,
-                    ports: ports.clone(),
-                    options: options.clone(),
-                    board: ports.board.clone(),
-                    tasks: tasks.clone(),
-                    attempted: Arc::default(),
-                    revoked: revoked.clone(),
-                };
-                owners.insert(partition, (revoked, tasks.spawn(owner.run())));
-            }
-            Some(Assignment::Revoked(partition)) => {
-                if let Some(owner) = owners.remove(&partition) {
-                    let_go(partition, owner).await;
-                }
-                membership.released(partition).await;
-            }
-            None => break,
         }
     }
-    for (partition, owner) in owners {
-        let_go(partition, owner).await;
-    }
+    owners.let_all_go().await;
+    // Only now may another process have them.
+    drop(membership);
     if !ports.vectors.durable_when_acknowledged() {
         checkpoint::make(&*ports.ledger, &*ports.vectors, &epoch).await?;
     }
-    Ok(())
+    ended
 }
 
-async fn let_go(partition: u32, (revoked, owner): (CancellationToken, tokio::task::JoinHandle<()>)) {
-    revoked.cancel();
-    if let Err(error) = owner.await {
-        tracing::error!(partition, %error, "an owner ended badly; its sagas are resumed by the next one");
+/// Whether the log is still the one of the epoch; a log that does not answer may well be.
+async fn still_the_same(ports: &Ports, epoch: &EpochRow) -> Result<(), checks::Contradiction> {
+    match ports.log.topology_now().await {
+        Ok(topology) => checks::same_log(epoch, &topology),
+        Err(error) => {
+            tracing::debug!(%error, "the log cannot be compared with the ledger's epoch now");
+            Ok(())
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! Whatever goes wrong with the ledger, the owner drops all it knows, takes the lease anew and reads
 //! the ledger: one path for a crash, a lost answer and a stolen lease.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +24,12 @@ use crate::{
     tasks::Tasks,
 };
 
+/// Shortest time that an owner waits after another process has taken its lease: longer than the group
+/// takes to tell a process that went on after it had been stopped.
+const RIVAL_PAUSE: Duration = Duration::from_secs(2);
+/// Longest further pause, drawn at random.
+const RIVAL_PAUSE_MAX: Duration = Duration::from_secs(10);
+
 /// What an owner is made of.
 #[derive(Clone)]
 pub(super) struct Owner {
@@ -35,8 +42,19 @@ pub(super) struct Owner {
     pub(super) tasks: Tasks,
     /// Sagas that this process has attempted alone: another tenure of it is no death.
     pub(super) attempted: Arc<Mutex<BTreeSet<u64>>>,
+    /// How the group stands to it.
+    pub(super) standing: watch::Receiver<Standing>,
     /// Cancelled when the partition is no longer ours, or the process stops.
     pub(super) revoked: CancellationToken,
+}
+
+/// How the group stands to an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has named this process.
+    Assigned,
+    /// It has lost this process, and may have named another.
+    Unconfirmed,
 }
 
 /// Why a tenure ended.
@@ -63,8 +81,9 @@ impl From<Contradiction> for Interruption {
 
 impl Owner {
     /// Owns the partition until it is revoked.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut backoff = self.backoff();
+        let mut rival = Backoff::new(RIVAL_PAUSE, RIVAL_PAUSE_MAX, self.ports.random.clone());
         while !self.revoked.is_cancelled() {
             self.board.update(self.partition.partition, |status| status.state = PartitionState::Recovering);
             let Err(interruption) = Tenure::serve(&self, &mut backoff).await else { break };
@@ -78,6 +97,11 @@ impl Owner {
                     return self.revoked.cancelled().await;
                 }
                 Interruption::Ledger(ledger::Error::Fenced { .. }) if planted(Bug::ExitWhenFenced) => return,
+                Interruption::Ledger(ledger::Error::Fenced { .. }) if self.has_rival().await => {
+                    tracing::warn!(partition = %self.partition, "another process has the partition");
+                    self.give_way(&mut rival).await;
+                    continue;
+                }
                 Interruption::Ledger(error) => {
                     tracing::warn!(partition = %self.partition, %error, "reading the ledger again");
                 }
@@ -88,6 +112,27 @@ impl Owner {
             self.revoked.run_until_cancelled(backoff.wait()).await;
         }
         self.board.update(self.partition.partition, |status| status.state = PartitionState::Stopped);
+    }
+
+    /// Whether another process has taken the lease. Another tenure of this one is no rival.
+    async fn has_rival(&self) -> bool {
+        let row = self.ports.ledger.partition(self.partition).await;
+        row.is_ok_and(|row| row.nonce >> 64 != u128::from(self.process))
+    }
+
+    /// The winner is obeyed. As a rule the group has named it, and is about to tell us so. If it goes on
+    /// naming us, then the other is one that has been overtaken itself, and the lease is taken back; so
+    /// two that both believe to be named do not take turns.
+    async fn give_way(&mut self, rival: &mut Backoff) {
+        self.board.update(self.partition.partition, |status| status.state = PartitionState::Overtaken);
+        let (revoked, mut standing) = (self.revoked.clone(), self.standing.clone());
+        let wait = async {
+            tokio::time::sleep(RIVAL_PAUSE).await;
+            rival.wait().await;
+            // An error means that the worker has ended, and then it is revoked as well.
+            drop(standing.wait_for(|standing| *standing == Standing::Assigned).await);
+        };
+        revoked.run_until_cancelled(wait).await;
     }
 
     /// A nonce of a new tenure: a transaction that an earlier tenure of this very process left behind

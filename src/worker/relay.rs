@@ -4,12 +4,14 @@
 //! them again, byte for byte. The owner hands over what it has just ended; whatever it could not hand
 //! over whole, and whatever an earlier owner left behind, is read from the ledger.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 
 use super::Ports;
 use crate::{
     fault::{Bug, planted},
-    ledger::{SagaRow, turn::Finished},
+    ledger::{SagaRow, lease, turn::Finished},
     log::{DeadLetter, OutcomeEvent, ReadError},
     model::{Code, PartitionId},
     saga::backoff::Backoff,
@@ -22,7 +24,7 @@ const ROWS_MAX: usize = 1_000;
 /// `marks` how far it is.
 pub(super) async fn run(
     ports: &Ports,
-    partition: PartitionId,
+    (partition, lease): (PartitionId, Arc<lease::Watch>),
     mut published: u64,
     mut finishes: watch::Receiver<u64>,
     mut ended: mpsc::Receiver<Finished>,
@@ -36,6 +38,15 @@ pub(super) async fn run(
             handed = ended.try_recv().ok();
         }
         let next = handed.filter(|handed| handed.number == published + 1);
+        if let Err(error) = lease.check().await {
+            // Another owner publishes the same, and the witness must not fall behind what it has said.
+            tracing::debug!(%partition, %error, "nothing is published without a lease");
+            tokio::select! {
+                biased;
+                () = marks.closed() => return,
+                () = backoff.wait() => continue,
+            }
+        }
         let sent = match next {
             Some(Finished { number, rows: Some(rows) }) => {
                 publish(ports, partition, number, rows, &marks).await

@@ -28,6 +28,7 @@ use crate::{
         begin::Inbound,
         compensate,
         finish::End,
+        lease,
         turn::{Finished, Turn, Waiting},
     },
     model::{State, outcome::Ending},
@@ -99,6 +100,8 @@ impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
         let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
+        let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
+        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, owner.options.lease_term));
         let row = match checks::compare(ports, owner.partition).await? {
             Compared::Agree(row) => row,
             Compared::Contradict(contradiction) => return Err(contradiction.into()),
@@ -117,13 +120,14 @@ impl<'a> Tenure<'a> {
             partition: owner.partition,
             stores: Stores { vectors: ports.vectors.clone(), graph: ports.graph.clone() },
             reports: report_sender,
+            lease: Arc::clone(&watch),
             let_go,
             tasks: owner.tasks.clone(),
             backoff: (owner.options.backoff_min, owner.options.backoff_max),
             random: ports.random.clone(),
         };
         let (ended, ended_seen) = mpsc::channel(ENDED_MAX);
-        spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender);
+        spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender, watch);
         spawn_intake(owner, row.watermark, record_sender);
         let mut tenure = Tenure {
             owner,
@@ -258,6 +262,7 @@ impl<'a> Tenure<'a> {
                 let found = format!("saga {} was undone by another owner", self.owner.partition.at(offset));
                 return Err(ledger::Error::Indeterminate(found).into());
             }
+            Report::Fenced => return Err(ledger::Error::Fenced { partition: self.owner.partition }.into()),
         }
         Ok(())
     }
@@ -363,7 +368,10 @@ impl<'a> Tenure<'a> {
 
     pub(super) async fn open(&self) -> Result<Turn<'a>, ledger::Error> {
         let ports = &self.owner.ports;
-        Turn::open(&*ports.ledger, self.lease, &*ports.decide, ports.clock.now()).await
+        let at = self.executor.lease.now();
+        let turn = Turn::open(&*ports.ledger, self.lease, &*ports.decide, ports.clock.now()).await?;
+        self.executor.lease.seen(at);
+        Ok(turn)
     }
 
     async fn pass(&self, begins: bool, begin: &'static str, ends: bool, end: &'static str) {
@@ -422,10 +430,11 @@ fn spawn_relay(
     published: u64,
     (finishes, ended): (watch::Receiver<u64>, mpsc::Receiver<Finished>),
     marks: watch::Sender<u64>,
+    lease: Arc<lease::Watch>,
 ) {
     let (ports, partition, backoff) = (owner.ports.clone(), owner.partition, owner.backoff());
     owner.tasks.spawn(async move {
-        relay::run(&ports, partition, published, finishes, ended, marks, backoff).await
+        relay::run(&ports, (partition, lease), published, finishes, ended, marks, backoff).await
     });
 }
 

@@ -19,7 +19,7 @@ use engraft::{
 };
 use rdkafka::{
     Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders, OwnedMessage},
@@ -151,6 +151,31 @@ async fn a_missing_topic_is_told_with_the_command_that_creates_it() {
 }
 
 #[tokio::test]
+async fn topics_are_planned_made_and_checked() {
+    let test = "topics_are_planned_made_and_checked";
+    let Some(options) = fresh_options(test) else { return };
+    let survey = || topics::survey(&options, PARTITIONS);
+    let planned = survey().await.unwrap();
+    assert_eq!(planned.iter().filter(|finding| finding.what == "topic").count(), 3, "{planned:?}");
+    assert_eq!(topics::partitions(&options).await, Ok(None));
+    topics::create(&options, PARTITIONS, 1).await.unwrap();
+    assert_eq!(survey().await.unwrap(), []);
+    assert_eq!(topics::partitions(&options).await, Ok(Some(PARTITIONS)));
+    let admin: AdminClient<DefaultClientContext> =
+        Broker { log: KafkaLog::connect(&options).await.unwrap(), options: options.clone() }
+            .foreign_client()
+            .create()
+            .unwrap();
+    let topic = options.commands_topic();
+    let altered = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("retention.ms", "1000");
+    admin.alter_configs(&[altered], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    let found = survey().await.unwrap();
+    let retention = found.iter().find(|finding| finding.what == "retention.ms").expect("found");
+    assert_eq!((retention.found.as_deref(), retention.expected.as_str()), (Some("1000"), "604800000"));
+    assert!(retention.remedy.contains(&topic), "{}", retention.remedy);
+}
+
+#[tokio::test]
 async fn a_record_that_the_topic_does_not_take_is_refused_and_its_neighbours_are_not() {
     let test = "a_record_that_the_topic_does_not_take_is_refused_and_its_neighbours_are_not";
     let Some(options) = fresh_options(test) else { return };
@@ -209,7 +234,7 @@ async fn the_groups_offset_follows_the_watermark_for_lag_tools() {
     broker.log.note_watermark(at.partition, at.offset + 1).await;
     broker.log.close().await;
     let (mut config, topic) = (broker.foreign_client(), broker.options.commands_topic());
-    config.set("group.id", &broker.options.group);
+    config.set("group.id", broker.options.group());
     let committed = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create().unwrap();
         let mut asked = TopicPartitionList::new();

@@ -13,8 +13,12 @@
 )]
 
 mod broker;
+mod checks;
+mod group;
 mod log;
+mod processes;
 mod serve;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]
 #[path = "../support/mod.rs"]
 mod support;
+mod workers;

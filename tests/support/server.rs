@@ -96,11 +96,16 @@ impl Server {
         self.child.wait().expect("it has ended");
     }
 
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
+        assert!(sent.success(), "no signal could be sent");
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
-        assert!(sent.success(), "no signal could be sent");
+        self.signal("TERM");
         let begun = Instant::now();
         while self.child.try_wait().expect("its state").is_none() {
             assert!(begun.elapsed() < PATIENCE, "it does not end: {}", self.words());

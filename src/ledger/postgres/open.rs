@@ -10,7 +10,8 @@ use sqlx::{
 };
 
 use super::{
-    Numbers, Options, Pools, PostgresDatabase, PostgresLedger, Refused,
+    Options, PostgresDatabase, PostgresLedger, Refused,
+    database::{Numbers, Pools},
     dialect::PostgresDialect,
     error::{NO_ANSWER, failed},
 };

@@ -14,8 +14,8 @@ use sqlx::{
 };
 
 use super::{
-    Pools,
     arguments::{Rows, arguments},
+    database::Pools,
     error::{NO_ANSWER, commit_failed, failed},
 };
 use crate::ledger::{

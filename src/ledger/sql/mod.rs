@@ -14,6 +14,8 @@ pub(super) mod codec;
 pub(super) mod dialect;
 pub(super) mod driver;
 mod heads;
+#[cfg(test)]
+mod partitions;
 mod questions;
 mod read;
 mod relations;

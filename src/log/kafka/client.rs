@@ -33,6 +33,12 @@ const DELIVERY_TIMEOUT_MS: &str = "30000";
 /// Largest record that is sent: the largest command and the headers that a dead letter adds.
 pub(super) const RECORD_BYTES_MAX: &str = "6291456";
 
+/// What is fetched ahead of slow readers, all partitions together; each may exceed its share by one fetch.
+const PREFETCH_KIB: u32 = 64 << 10;
+
+/// The smallest share: below it, each fetch would bring a handful of records.
+const PREFETCH_KIB_MIN: u32 = 1 << 10;
+
 /// Whether any broker can be reached, as librdkafka last saw it.
 #[derive(Debug, Clone)]
 pub(super) struct Health(Arc<AtomicBool>);
@@ -75,25 +81,55 @@ fn common(options: &Options) -> ClientConfig {
     config
 }
 
+/// A consumer that fetches up to so many partitions at once, all of them within [`PREFETCH_KIB`] or so.
+pub(super) fn fetching(options: &Options, partitions: u32) -> ClientConfig {
+    let mut config = consumer(options);
+    if !options.consumer.contains_key("queued.max.messages.kbytes") {
+        let share = (PREFETCH_KIB / partitions.max(1)).max(PREFETCH_KIB_MIN);
+        config.set("queued.max.messages.kbytes", share.to_string());
+    }
+    config
+}
+
 /// A consumer that starts where it is told, or not at all.
 pub(super) fn consumer(options: &Options) -> ClientConfig {
     let mut config = common(options);
     // An idle fetch is asked again often, and a queue that was full is refilled at once: both bound latency.
     config
-        .set("fetch.wait.max.ms", "100")
+        .set("fetch.wait.max.ms", "50")
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.error.backoff.ms", "100");
-    // What is fetched ahead of a slow caller, for each partition.
-    config.set("queued.max.messages.kbytes", "8192");
+    // What is fetched ahead of a slow caller, for each partition, and by one request for all of them.
+    config.set("queued.max.messages.kbytes", "8192").set("fetch.max.bytes", "16777216");
     for (name, value) in &options.consumer {
         config.set(name, value);
     }
     config
-        .set("group.id", &options.group)
+        .set("group.id", options.group())
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
+/// A member of the group: it takes part in sharing the partitions, and reads nothing.
+pub(super) fn member(options: &Options) -> ClientConfig {
+    let mut config = common(options);
+    // A process that is gone is missed after this long; one that stops in good order, at once.
+    config.set("session.timeout.ms", "10000");
+    for (name, value) in &options.consumer {
+        config.set(name, value);
+    }
+    if let Some(instance) = &options.instance {
+        config.set("group.instance.id", instance);
+    }
+    config
+        .set("group.id", options.group())
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
         .set("allow.auto.create.topics", "false");
     config
 }

@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -14,13 +14,15 @@ use parking_lot::Mutex;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{FutureProducer, Producer, future_producer::DeliveryFuture},
 };
 
 use super::{
     Options, RefusedProperty,
     client::{self, ASK_TIMEOUT, Health, Outgoing, classify_delivery},
+    fetcher::Fetcher,
+    group::{Member, MemberConsumer},
     reader::{KafkaReader, number},
     topics,
 };
@@ -98,8 +100,14 @@ pub(super) struct Shared {
     pub(super) producer: FutureProducer<Health>,
     /// Asks about offsets and commits those of the group; reads nothing.
     pub(super) control: Arc<BaseConsumer<Health>>,
+    /// Made when the first partition is read: a process that only appends needs none.
+    pub(super) fetcher: OnceLock<Fetcher>,
     /// What the ledger noted since the last commit.
     noted: Mutex<BTreeMap<u32, u64>>,
+    /// While this process is a member of the group.
+    member: Mutex<Weak<MemberConsumer>>,
+    /// Whether no other process can work.
+    alone: AtomicBool,
     tasks: Tasks,
 }
 
@@ -127,7 +135,10 @@ impl KafkaLog {
             health,
             producer,
             control,
+            fetcher: OnceLock::new(),
             noted: Mutex::default(),
+            member: Mutex::default(),
+            alone: AtomicBool::new(false),
             tasks: Tasks::new(),
         });
         let log = Self(shared);
@@ -138,6 +149,27 @@ impl KafkaLog {
     /// The epoch that the ledger gives this log: records read from now on carry it.
     pub fn set_epoch(&self, epoch: u32) {
         self.0.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// No other process can work, because nobody else can open the ledger: whoever joins has all partitions at
+    /// once, without waiting until the group has missed an earlier process.
+    pub fn work_alone(&self) {
+        self.0.alone.store(true, Ordering::Release);
+    }
+
+    /// The offset that the group has committed for lag tools; `None`: none, or the brokers do not answer.
+    pub async fn committed(&self, partition: u32) -> Option<u64> {
+        let shared = Arc::clone(&self.0);
+        let ask = move || {
+            let mut asked = TopicPartitionList::with_capacity(1);
+            asked.add_partition(&shared.commands, number(partition));
+            shared.control.committed_offsets(asked, ASK_TIMEOUT)
+        };
+        let answer = tokio::task::spawn_blocking(ask).await.ok()?.ok()?;
+        match answer.elements().first()?.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            _ => None,
+        }
     }
 
     /// Waits for the records that are on their way, then stops. What is still unanswered then is `Unknown`.
@@ -188,16 +220,36 @@ impl Shared {
         if noted.is_empty() {
             return;
         }
-        let mut offsets = TopicPartitionList::with_capacity(noted.len());
-        for (partition, watermark) in noted {
-            let offset = Offset::Offset(i64::try_from(watermark).unwrap_or(i64::MAX));
-            if let Err(error) = offsets.add_partition_offset(&self.commands, number(partition), offset) {
-                tracing::debug!(%error, partition, "an offset for lag tools was not committed");
+        if let Err(error) = self.commit_offsets(&noted) {
+            tracing::debug!(%error, "offsets for lag tools were not committed; trying again later");
+            let mut newer = self.noted.lock();
+            for (partition, watermark) in noted {
+                newer.entry(partition).or_insert(watermark);
             }
         }
-        if let Err(error) = self.control.commit(&offsets, CommitMode::Sync) {
-            tracing::debug!(%error, "offsets for lag tools were not committed");
+    }
+
+    /// Members of a group commit as members; where there are none, anybody may.
+    fn commit_offsets(&self, noted: &BTreeMap<u32, u64>) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::with_capacity(noted.len());
+        for (partition, watermark) in noted {
+            let offset = Offset::Offset(i64::try_from(*watermark).unwrap_or(i64::MAX));
+            offsets.add_partition_offset(&self.commands, number(*partition), offset)?;
         }
+        let member = self.member.lock().upgrade();
+        match member {
+            Some(member) => member.commit(&offsets, CommitMode::Sync),
+            None => self.control.commit(&offsets, CommitMode::Sync),
+        }
+    }
+
+    /// The consumer that fetches for all readers.
+    pub(super) fn fetcher(&self) -> KafkaResult<&Fetcher> {
+        if let Some(fetcher) = self.fetcher.get() {
+            return Ok(fetcher);
+        }
+        let made = Fetcher::new(&self.options, &self.commands, self.topology.partitions, &self.tasks)?;
+        Ok(self.fetcher.get_or_init(|| made))
     }
 
     fn check_partition(&self, partition: u32) -> Result<(), ReadError> {
@@ -252,6 +304,20 @@ impl CommandLog for KafkaLog {
         self.0.topology.clone()
     }
 
+    async fn topology_now(&self) -> Result<Topology, ReadError> {
+        let shared = Arc::clone(&self.0);
+        let asked = tokio::task::spawn_blocking(move || topology(&shared.control, &shared.options)).await;
+        let asked = asked.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        match asked {
+            Ok(topology) => Ok(topology),
+            // The answering topics have not grown with the commands, or not yet: those decide.
+            Err(ConnectError::Partitions { expected, .. }) => {
+                Ok(Topology { partitions: expected, ..self.topology() })
+            }
+            Err(error) => Err(ReadError::Unavailable(error.to_string())),
+        }
+    }
+
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<AppendedAt, AppendError>> {
         let shared = &self.0;
         // Nothing is queued for brokers that are known to be away: it would wait, and then be unknown.
@@ -282,7 +348,7 @@ impl CommandLog for KafkaLog {
             return Err(ReadError::OutOfRange { offset, bounds });
         }
         let shared = Arc::clone(&self.0);
-        Ok(Box::new(KafkaReader { shared, partition, offset, consumer: None, taken: VecDeque::new() }))
+        Ok(Box::new(KafkaReader { shared, partition, offset, source: None, taken: VecDeque::new() }))
     }
 
     async fn bounds(&self, partition: u32) -> Result<Bounds, ReadError> {
@@ -300,8 +366,13 @@ impl CommandLog for KafkaLog {
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, ReadError> {
-        let partitions = self.0.topology.partitions;
-        Ok(Box::new(SoleMember { tasks: self.0.tasks.clone(), partitions: 0..partitions }))
+        let tasks = self.0.tasks.clone();
+        if self.0.alone.load(Ordering::Acquire) {
+            return Ok(Box::new(SoleMember { tasks, partitions: 0..self.0.topology.partitions }));
+        }
+        let member = Member::join(&self.0.options, tasks)?;
+        *self.0.member.lock() = member.consumer().map_or_else(Weak::new, Arc::downgrade);
+        Ok(Box::new(member))
     }
 
     async fn note_watermark(&self, partition: u32, watermark: u64) {

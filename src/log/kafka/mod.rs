@@ -10,8 +10,11 @@
 //! broker. Kafka itself does not fsync each write. The group's offsets are kept for lag tools; no reader
 //! starts from them.
 //!
-//! One worker process takes all partitions: [`CommandLog::join`](super::CommandLog::join) assigns them at once.
-//! Readers therefore hold no membership that a slow store could let expire.
+//! Processes share the partitions through a group, which says who should work on what; who may is decided by
+//! leases in the ledger, which a process takes as soon as the group names it. A partition moves only when its
+//! process has released it, or when the group has not heard of that process for its session's time. A ledger
+//! that one process alone can open needs no group: [`KafkaLog::work_alone`]. Readers hold no membership that
+//! a slow store could let expire.
 //!
 //! The options can be read in every build; the client itself needs the feature `kafka`.
 
@@ -23,9 +26,15 @@ mod client;
 #[cfg(feature = "kafka")]
 mod connection;
 #[cfg(feature = "kafka")]
+mod fetcher;
+#[cfg(feature = "kafka")]
+mod group;
+#[cfg(feature = "kafka")]
 mod reader;
 #[cfg(feature = "kafka")]
 mod sinks;
+#[cfg(feature = "kafka")]
+mod survey;
 #[cfg(feature = "kafka")]
 pub mod topics;
 

@@ -16,8 +16,12 @@ pub struct Options {
     pub topic_prefix: String,
     /// How keys become partitions; the log's for good. Default `murmur2_random`.
     pub partitioner: Partitioner,
-    /// The group whose offsets lag tools look at. Default `engraft.applier`.
-    pub group: String,
+    /// The group that shares the partitions, and whose offsets lag tools look at. Default: `topic_prefix`,
+    /// then `engraft.applier`.
+    pub group: Option<String>,
+    /// This process's name in the group, unlike any other's; it keeps its partitions over a restart that is
+    /// quicker than `session.timeout.ms`. Default none: a process that stops gives them away.
+    pub instance: Option<String>,
     /// Properties of every client: security, timeouts.
     pub client: BTreeMap<String, String>,
     /// Properties of consumers alone.
@@ -32,7 +36,8 @@ impl Default for Options {
             brokers: "localhost:9092".into(),
             topic_prefix: String::new(),
             partitioner: Partitioner::default(),
-            group: "engraft.applier".into(),
+            group: None,
+            instance: None,
             client: BTreeMap::new(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
@@ -53,10 +58,13 @@ pub struct RefusedProperty {
 }
 
 /// What may not be passed through, and why. Aliases stand beside their names.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 21] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.group`"),
+    ("group.instance.id", "set `kafka.instance`"),
+    ("group.protocol", "partitions change hands as the worker releases them, which needs `classic`"),
+    ("partition.assignment.strategy", "partitions that stay with a process are never interrupted"),
     ("partitioner", "set `kafka.partitioner`, which the worker checks records by"),
     ("enable.auto.commit", "the ledger decides what has been read"),
     ("enable.auto.offset.store", "the ledger decides what has been read"),
@@ -68,6 +76,8 @@ const REFUSED: [(&str, &str); 16] = [
     ("acks", "an accepted command is on all in-sync replicas"),
     ("request.required.acks", "an accepted command is on all in-sync replicas"),
     ("enable.idempotence", "without it a resend could overtake or double a command"),
+    ("enable.gapless.guarantee", "a record that cannot be sent is answered, and stops no other"),
+    ("message.max.bytes", "the largest command and the headers of its dead letter must fit"),
     ("transactional.id", "outcomes are published at least once, without transactions"),
     ("statistics.interval.ms", "the health of the brokers is read from the statistics"),
 ];
@@ -87,6 +97,12 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    /// The group's name.
+    #[must_use]
+    pub fn group(&self) -> String {
+        self.group.clone().unwrap_or_else(|| format!("{}engraft.applier", self.topic_prefix))
     }
 
     /// The topic of commands.
@@ -131,6 +147,7 @@ mod tests {
         assert_eq!(options.partitioner, Partitioner::ConsistentRandom);
         assert_eq!(options.commands_topic(), "staging.engraft.commands.v1");
         assert_eq!(options.dead_letters_topic(), "staging.engraft.commands.v1.dlq");
+        assert_eq!(options.group(), "staging.engraft.applier");
         assert_eq!(options.brokers, "localhost:9092");
         assert!(serde_json::from_str::<Options>(r#"{"broker":"b:1"}"#).is_err());
     }

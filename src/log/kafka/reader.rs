@@ -1,38 +1,76 @@
-//! Reading: one consumer for each open partition, placed by offset and never by the group.
+//! Reading: each open partition is placed by offset and never by the group.
 //!
 //! librdkafka's own threads fetch ahead of the caller up to a bound and stop there; a consumer that was
 //! assigned by hand belongs to no group, so a caller may be as slow as it likes and loses nothing by it.
-//! After an error the consumer is made anew at the offset that is next.
+//! After an error the partition is opened anew at the offset that is next.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::BorrowedMessage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     client::{self, ASK_TIMEOUT, Health},
     connection::Shared,
+    fetcher::Fetched,
 };
 use crate::{
     log::{Bounds, ReadError, Reader, Record},
     model::version::OFFSET_MAX,
 };
 
+/// Most bytes of records that one call hands out; a single record may have more.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
 pub(super) struct KafkaReader {
     pub(super) shared: Arc<Shared>,
     pub(super) partition: u32,
-    /// The next offset to take from the consumer.
+    /// The next offset to take.
     pub(super) offset: u64,
     /// `None` before the first read and after an error.
-    pub(super) consumer: Option<StreamConsumer<Health>>,
+    pub(super) source: Option<Source>,
     /// What a cancelled call had taken.
     pub(super) taken: VecDeque<Record>,
+}
+
+/// Where a reader's records come from.
+pub(super) enum Source {
+    /// The consumer that all partitions share.
+    Shared(Fetched),
+    /// One of its own, because another reader of the same partition has the place in the shared one.
+    Own(StreamConsumer<Health>),
+}
+
+impl Source {
+    async fn recv(&self) -> KafkaResult<BorrowedMessage<'_>> {
+        match self {
+            Self::Shared(fetched) => fetched.queue().recv().await,
+            Self::Own(consumer) => consumer.recv().await,
+        }
+    }
+}
+
+impl KafkaReader {
+    fn open(&self) -> Result<Source, ReadError> {
+        let (shared, partition) = (&self.shared, self.partition);
+        let fetcher = shared.fetcher().map_err(|error| unavailable(&error))?;
+        match fetcher.fetch(partition, self.offset) {
+            Ok(Some(fetched)) => Ok(Source::Shared(fetched)),
+            Ok(None) => Err(ReadError::Unavailable(format!("there is no partition {partition}"))),
+            Err(error) => {
+                tracing::debug!(%error, partition, "the partition has another reader here");
+                shared.consumer_at(&shared.commands, partition, self.offset, false).map(Source::Own)
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -40,19 +78,18 @@ impl Reader for KafkaReader {
     async fn next(&mut self, count: usize) -> Result<Vec<Record>, ReadError> {
         let count = count.max(1);
         let (shared, partition) = (Arc::clone(&self.shared), self.partition);
-        while self.taken.len() < count {
-            let consumer = match &self.consumer {
-                Some(consumer) => consumer,
-                None => self.consumer.insert(shared.consumer_at(
-                    &shared.commands,
-                    partition,
-                    self.offset,
-                    false,
-                )?),
+        let mut bytes: usize = self.taken.iter().map(size).sum();
+        while self.taken.len() < count && bytes < BATCH_BYTES_MAX {
+            let source = match self.source.take() {
+                Some(source) => self.source.insert(source),
+                None => {
+                    let source = self.open()?;
+                    self.source.insert(source)
+                }
             };
             let received = if self.taken.is_empty() {
-                consumer.recv().await
-            } else if let Some(received) = consumer.recv().now_or_never() {
+                source.recv().await
+            } else if let Some(received) = source.recv().now_or_never() {
                 received
             } else {
                 break;
@@ -60,15 +97,16 @@ impl Reader for KafkaReader {
             match received.map(|message| client::record(&message, shared.epoch(), partition)) {
                 Ok(record) => {
                     self.offset = record.position.offset + 1;
+                    bytes += size(&record);
                     self.taken.push_back(record);
                 }
                 // What was taken before the error is given first; the error comes again.
                 Err(_) if !self.taken.is_empty() => {
-                    self.consumer = None;
+                    self.source = None;
                     break;
                 }
                 Err(error) => {
-                    self.consumer = None;
+                    self.source = None;
                     return Err(shared.explain(partition, self.offset, &error).await);
                 }
             }
@@ -76,6 +114,11 @@ impl Reader for KafkaReader {
         let count = count.min(self.taken.len());
         Ok(self.taken.drain(..count).collect())
     }
+}
+
+/// Bytes that a record keeps in memory, but for its headers.
+fn size(record: &Record) -> usize {
+    record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
 }
 
 impl Shared {

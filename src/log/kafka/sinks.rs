@@ -69,7 +69,7 @@ impl DeadLetters for KafkaLog {
                 partition,
                 key: letter.record.key.as_deref(),
                 value: letter.record.value.as_deref(),
-                headers: &event::letter_headers(letter, &self.0.commands, &self.0.options.group),
+                headers: &event::letter_headers(letter, &self.0.commands, &self.0.options.group()),
             };
             deliveries.push((partition, send(&self.0, outgoing).await?));
         }

@@ -13,7 +13,10 @@ use super::{
     Options,
     client::{self, ASK_TIMEOUT, Health},
     reader::number,
+    survey,
 };
+
+pub use survey::{Finding, survey};
 
 /// Partitions of a new log: enough for as many workers, and fixed for good.
 pub const PARTITIONS: u32 = 32;
@@ -22,13 +25,13 @@ const WEEK_MS: &str = "604800000";
 const MONTH_MS: &str = "2592000000";
 
 /// What a topic is made with.
-struct Settings {
-    name: String,
-    config: Vec<(&'static str, &'static str)>,
+pub(super) struct Settings {
+    pub(super) name: String,
+    pub(super) config: Vec<(&'static str, &'static str)>,
 }
 
 /// Commands, outcomes, dead letters.
-fn settings(options: &Options) -> [Settings; 3] {
+pub(super) fn settings(options: &Options) -> [Settings; 3] {
     let commands = vec![
         ("cleanup.policy", "delete"),
         ("retention.ms", WEEK_MS),
@@ -91,6 +94,17 @@ pub async fn create(options: &Options, partitions: u32, replication: u32) -> Kaf
         }
     }
     Ok(())
+}
+
+/// How many partitions the topic of commands has; `None`: it is not there.
+///
+/// # Errors
+/// When no broker answers.
+pub async fn partitions(options: &Options) -> KafkaResult<Option<u32>> {
+    let admin: AdminClient<Health> = client::consumer(options).create_with_context(Health::new())?;
+    let topic = options.commands_topic();
+    let asked = tokio::task::spawn_blocking(move || survey::count(&admin, &topic)).await;
+    asked.map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::Fail))?
 }
 
 /// Whether every partition of a topic has a leader.

@@ -1,0 +1,75 @@
+//! Whether a lease still holds, as far as a sender needs to know before it calls a store.
+//!
+//! A lease is taken by compare-and-swap and has no end of its own: whoever the log's group names may take
+//! it at once. So nobody can know for sure that a lease holds, but everybody can know when it was last
+//! seen to hold. A sender that has not seen it for [`Watch`]'s term, because the process was stopped, the
+//! machine slept or the ledger was away, asks the ledger before it calls a store again, and leaves the
+//! store alone when the partition has another owner.
+//!
+//! What a sender does between its question and its call cannot be excluded this way. It is harmless
+//! because every write carries its version, which stores apply only when it is newer. The lease keeps
+//! the work from being done twice; the versions keep it right.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{Error, Lease, Ledger};
+use crate::clock::Clock;
+
+/// What an owner and everything that sends for it know of their lease. Shared by all of them.
+pub struct Watch {
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    lease: Lease,
+    term: Duration,
+    /// Microseconds since boot at which the lease was last known to hold.
+    seen_micros: AtomicU64,
+}
+
+impl Watch {
+    /// Watches a lease that is known to hold now. `term`: how long that is good for.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, lease: Lease, term: Duration) -> Self {
+        let seen_micros = AtomicU64::new(micros(clock.since_boot()));
+        Self { ledger, clock, lease, term, seen_micros }
+    }
+
+    /// Now, for [`Watch::seen`]. Read it before the question whose answer it dates.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.since_boot()
+    }
+
+    /// The ledger has confirmed the lease, when asked at `at`.
+    pub fn seen(&self, at: Duration) {
+        self.seen_micros.fetch_max(micros(at), Ordering::Relaxed);
+    }
+
+    /// Returns at once when the lease was seen within its term, and else asks the ledger.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another owner has the partition; otherwise the ledger did not answer, and
+    /// nothing is known.
+    pub async fn check(&self) -> Result<(), Error> {
+        let at = self.now();
+        let seen = Duration::from_micros(self.seen_micros.load(Ordering::Relaxed));
+        if at.saturating_sub(seen) < self.term {
+            return Ok(());
+        }
+        let row = self.ledger.partition(self.lease.partition).await?;
+        if (row.nonce, row.lease_epoch) != (self.lease.nonce, self.lease.epoch) {
+            return Err(Error::Fenced { partition: self.lease.partition });
+        }
+        self.seen(at);
+        Ok(())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

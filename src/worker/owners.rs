@@ -1,0 +1,144 @@
+//! Which partitions this process works on: an owner for each, started and let go as the group says.
+//!
+//! An owner that is to go finishes what is with the stores, as far as that is quick, and only then is
+//! its partition released; many go at once. A partition that comes back before its owner has gone gets
+//! a new one after it: one process has at most one owner a partition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Options, Ports,
+    owner::{Owner, Standing},
+};
+use crate::{log::Assignment, model::PartitionId, tasks::Tasks};
+
+/// How the group stands to an owner, and how to let it go.
+struct Owned {
+    standing: watch::Sender<Standing>,
+    revoked: CancellationToken,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+/// The owners of this process.
+pub(super) struct Owners {
+    ports: Ports,
+    options: Options,
+    epoch: u32,
+    process: u64,
+    tasks: Tasks,
+    owned: BTreeMap<u32, Owned>,
+    /// Owners that are on their way out, by the partitions that they still hold.
+    leaving: FuturesUnordered<BoxFuture<'static, u32>>,
+    held: BTreeSet<u32>,
+    /// Assigned again before their last owners have gone.
+    returning: BTreeSet<u32>,
+}
+
+impl Owners {
+    /// None yet. `process`: this process's random number.
+    pub(super) fn new(ports: Ports, options: Options, epoch: u32, process: u64, tasks: Tasks) -> Self {
+        Self {
+            ports,
+            options,
+            epoch,
+            process,
+            tasks,
+            owned: BTreeMap::new(),
+            leaving: FuturesUnordered::new(),
+            held: BTreeSet::new(),
+            returning: BTreeSet::new(),
+        }
+    }
+
+    /// Does what the group says.
+    pub(super) fn hear(&mut self, assignment: Assignment) {
+        match assignment {
+            Assignment::Assigned(partition) => self.assigned(partition),
+            Assignment::Unconfirmed(partition) => {
+                if let Some(owned) = self.owned.get(&partition) {
+                    owned.standing.send_replace(Standing::Unconfirmed);
+                }
+            }
+            Assignment::Revoked(partition) => self.revoked(partition),
+        }
+    }
+
+    fn assigned(&mut self, partition: u32) {
+        // A group that was slow to revoke, or that had lost us, may assign again what is still owned.
+        if let Some(owned) = self.owned.get(&partition) {
+            owned.standing.send_replace(Standing::Assigned);
+        } else if self.held.contains(&partition) {
+            self.returning.insert(partition);
+        } else {
+            let owned = self.start(partition);
+            self.owned.insert(partition, owned);
+        }
+    }
+
+    fn start(&self, partition: u32) -> Owned {
+        let revoked = CancellationToken::new();
+        let (standing, heard) = watch::channel(Standing::Assigned);
+        let owner = Owner {
+            partition: PartitionId { epoch: self.epoch, partition },
+            process: self.process,
+            ports: self.ports.clone(),
+            options: self.options.clone(),
+            board: self.ports.board.clone(),
+            tasks: self.tasks.clone(),
+            attempted: std::sync::Arc::default(),
+            standing: heard,
+            revoked: revoked.clone(),
+        };
+        Owned { standing, revoked, ended: self.tasks.spawn(owner.run()) }
+    }
+
+    fn revoked(&mut self, partition: u32) {
+        self.returning.remove(&partition);
+        match self.owned.remove(&partition) {
+            Some(owned) => self.let_go(partition, owned),
+            // Nobody owns it here; the group must hear so all the same.
+            None if !self.held.contains(&partition) => {
+                self.held.insert(partition);
+                self.leaving.push(Box::pin(std::future::ready(partition)));
+            }
+            None => {}
+        }
+    }
+
+    fn let_go(&mut self, partition: u32, owned: Owned) {
+        owned.revoked.cancel();
+        self.held.insert(partition);
+        self.leaving.push(Box::pin(async move {
+            if let Err(error) = owned.ended.await {
+                tracing::error!(partition, %error, "an owner ended badly; its sagas are resumed by the next one");
+            }
+            partition
+        }));
+    }
+
+    /// The next partition that nobody here works on any more; never while there is none. Cancel-safe.
+    pub(super) async fn left(&mut self) -> u32 {
+        match self.leaving.next().await {
+            Some(partition) => {
+                self.held.remove(&partition);
+                if self.returning.remove(&partition) {
+                    self.assigned(partition);
+                }
+                partition
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets every owner go, and waits for them all.
+    pub(super) async fn let_all_go(&mut self) {
+        for (partition, owned) in std::mem::take(&mut self.owned) {
+            self.let_go(partition, owned);
+        }
+        while self.leaving.next().await.is_some() {}
+    }
+}
