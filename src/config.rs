@@ -22,9 +22,10 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http,
+    guard, http,
     log::{envelope, kafka},
     reader,
+    vector::qdrant,
 };
 
 pub use origin::{Origin, Setting};
@@ -50,6 +51,10 @@ pub struct Config {
     pub kafka: kafka::Options,
     /// The vector store.
     pub vector: VectorOptions,
+    /// The Qdrant server, where `vector.kind` says so.
+    pub qdrant: qdrant::Options,
+    /// What stands before each store.
+    pub guard: guard::Options,
     /// What a command may be.
     pub limits: Limits,
     /// Bounds of reads.
@@ -65,6 +70,8 @@ impl Default for Config {
             log: LogOptions::default(),
             kafka: kafka::Options::default(),
             vector: VectorOptions::default(),
+            qdrant: qdrant::Options::default(),
+            guard: guard::Options::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),
             http: http::Options::default(),
@@ -104,8 +111,8 @@ pub enum LogKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VectorOptions {
-    /// `edge` (a folder in the data folder) or `memory` (gone with the process, rebuilt at start);
-    /// `edge` where this build has it.
+    /// `edge` (a folder in the data folder), `qdrant` (a server) or `memory` (gone with the process,
+    /// rebuilt at start); `edge` where this build has it.
     pub kind: VectorKind,
 }
 
@@ -117,6 +124,8 @@ pub enum VectorKind {
     Edge,
     /// Exact search in memory.
     Memory,
+    /// A Qdrant server.
+    Qdrant,
 }
 
 impl Default for VectorKind {
@@ -217,8 +226,14 @@ fn sources(file: Option<&Path>, flags: &Flags) -> Result<Figment, Error> {
     };
     Ok(Figment::from(Serialized::defaults(Config::default()))
         .merge(toml)
+        .merge(known_names())
         .merge(environment)
         .merge(Serialized::defaults(flags)))
+}
+
+/// Variables that the driver's users have set already; those that begin with `ENGRAFT_` win over them.
+fn known_names() -> Env {
+    Env::raw().only(&["QDRANT_URL", "QDRANT_API_KEY"]).map(|name| name.as_str().replacen('_', ".", 1).into())
 }
 
 impl Config {
@@ -236,6 +251,11 @@ impl Config {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
         }
+        if self.vector.kind == VectorKind::Qdrant && !cfg!(feature = "qdrant") {
+            let fix = "`vector.kind = \"qdrant\"` needs a build with `--features qdrant`; use \"edge\"";
+            return Err(Error(fix.to_owned()));
+        }
+        self.qdrant.check().map_err(|error| Error(error.to_string()))?;
         Ok(())
     }
 }
@@ -378,6 +398,22 @@ mod tests {
                 jail.set_env(format!("ENGRAFT_{name}"), "x");
             }
             assert_eq!(load(None, &Flags::default()), Ok(Config::default()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_names_that_qdrant_users_have_set_are_known() {
+        Jail::expect_with(|jail| {
+            jail.set_env("QDRANT_URL", "https://qdrant:6334");
+            jail.set_env("QDRANT_API_KEY", "canary");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!((&*config.qdrant.url, &*config.qdrant.api_key), ("https://qdrant:6334", "canary"));
+            jail.set_env("ENGRAFT_QDRANT__URL", "http://[::1]:6334");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!(config.qdrant.url, "http://[::1]:6334");
+            let shown = effective(None, &Flags::default()).expect("good settings");
+            assert!(!format!("{shown:?}").contains("canary"));
             Ok(())
         });
     }

@@ -16,8 +16,17 @@ use super::{Config, Flags};
 /// In the place of what is secret.
 const MASK: &str = "***";
 /// A key that holds one of these holds a secret …
-const SECRET: [&str; 8] =
-    ["password", "passphrase", "secret", "token", "credential", "jaas", "oauthbearer.config", ".pem"];
+const SECRET: [&str; 9] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "api_key",
+    "jaas",
+    "oauthbearer.config",
+    ".pem",
+];
 /// … unless it ends so: then it says where the secret lies.
 const PLACES: [&str; 3] = ["file", "location", "path"];
 /// What stands beside a secret and is none.

@@ -15,7 +15,6 @@ pub mod contract;
 pub mod edge;
 pub mod exact;
 pub mod memory;
-#[cfg(feature = "qdrant")]
 pub mod qdrant;
 pub mod text;
 

@@ -66,7 +66,7 @@ impl Options {
         if self.timeout_ms == 0 || self.connect_timeout_ms == 0 {
             return fail("timeout_ms", "is 0, but every call needs some time");
         }
-        if !self.layouts.iter().all(|layout| super::point::Dense::parse(layout).is_some()) {
+        if !self.layouts.iter().all(|layout| is_layout(layout)) {
             return fail("layouts", "holds what is none; write dimension and metric, e.g. `384-cosine`");
         }
         Ok(())
@@ -83,6 +83,14 @@ impl Options {
     pub fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
+}
+
+/// Whether this is a dimension and a metric.
+fn is_layout(layout: &str) -> bool {
+    layout.split_once('-').is_some_and(|(dimension, metric)| {
+        dimension.parse::<u32>().is_ok_and(|dimension| dimension > 0)
+            && ["cosine", "dot", "euclid"].contains(&metric)
+    })
 }
 
 /// Never shows the key.

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{super::contract::*, standin::Standin, *};
-use crate::model::Phase;
+use super::{
+    super::{Project, Read, contract::*, point_id},
+    standin::Standin,
+    *,
+};
+use crate::model::{Answer, Phase, Version};
 
 /// A store over a stand-in that is patient for `timeout_ms` alone.
 async fn world(timeout_ms: u64) -> ((tempfile::TempDir, Standin), QdrantVectors, Options) {

@@ -158,7 +158,7 @@ impl Shard {
         }
         let create = CreateVectorName { vector_name: name.to_owned().into(), config };
         self.update(UpdateOperation::VectorNameOperation(VectorNameOperations::CreateVectorName(create)))?;
-        self.change_meta(|meta| drop(meta.dense.insert(name.to_owned(), (size, distance))))
+        self.change_meta(|meta| meta.dense.extend([(name.to_owned(), (size, distance))]))
     }
 
     fn save(&self) -> Result<(), Status> {
