@@ -21,10 +21,13 @@ use crate::ledger::postgres::{self, PostgresLedger};
 use crate::log::kafka::{ConnectError, KafkaLog};
 #[cfg(feature = "edge")]
 use crate::vector::edge::{self, EdgeVectors};
+#[cfg(feature = "qdrant")]
+use crate::vector::qdrant::{self, QdrantVectors};
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, LogKind, Role, VectorKind},
     graph::{self, heads::Heads},
+    guard::{self, Guards},
     http,
     ledger::{
         self, Ledger,
@@ -39,6 +42,7 @@ use crate::{
     reader::{self, Announcing, Reader, Waiters},
     saga::plan::Planner,
     tasks::Tasks,
+    telemetry::prometheus,
     vector::{self, memory::MemoryVectors},
     worker,
 };
@@ -76,6 +80,10 @@ pub enum Error {
     #[cfg(feature = "edge")]
     #[error("open the vector store")]
     Vectors(#[from] edge::OpenError),
+    /// The vector store's server will not do, or its settings cannot work.
+    #[cfg(feature = "qdrant")]
+    #[error("open the vector store")]
+    Qdrant(#[from] qdrant::OpenError),
     /// The address cannot be listened on.
     #[error("listen on {address}; `--address` names another")]
     Listen {
@@ -285,7 +293,10 @@ impl OpenLog {
 
 type Vectors = (Arc<dyn vector::Project>, Arc<dyn vector::Read>);
 
-#[cfg_attr(not(feature = "edge"), expect(clippy::unused_async, reason = "only the index blocks"))]
+#[cfg_attr(
+    not(any(feature = "edge", feature = "qdrant")),
+    expect(clippy::unused_async, reason = "only the index and the server are waited for")
+)]
 async fn open_vectors(config: &Config, closing: &mut Closing) -> Result<Vectors, Error> {
     match config.vector.kind {
         #[cfg(feature = "edge")]
@@ -297,7 +308,12 @@ async fn open_vectors(config: &Config, closing: &mut Closing) -> Result<Vectors,
             closing.edge = Some(edge.clone());
             Ok((Arc::new(edge.clone()), Arc::new(edge)))
         }
-        // The settings refuse `edge` in a build without it.
+        #[cfg(feature = "qdrant")]
+        VectorKind::Qdrant => {
+            let qdrant = QdrantVectors::open(&config.qdrant).await?;
+            Ok((Arc::new(qdrant.clone()), Arc::new(qdrant)))
+        }
+        // The settings refuse `edge` and `qdrant` in a build without them.
         _ => {
             let memory = MemoryVectors::new();
             Ok((Arc::new(memory.clone()), Arc::new(memory)))
@@ -324,7 +340,9 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random = Random::from_system();
+        prometheus::start();
         let stores = Stores::open(config, Arc::clone(&clock), &random).await?;
+        let guards = Guarded::new(&stores, config, &random);
         let listen = |source| Error::Listen { address: config.http.address, source };
         let listener = TcpListener::bind(config.http.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -335,18 +353,20 @@ impl App {
             outcomes: Arc::new(Announcing::new(Arc::clone(&stores.outcomes), waiters.clone())),
             dead_letters: Arc::clone(&stores.dead_letters),
             ledger: Arc::clone(&stores.ledger),
-            vectors: Arc::clone(&stores.vectors),
+            vectors: guards.vectors,
             graph: None,
             decide: Arc::new(Planner::default()),
             clock: Arc::clone(&clock),
             random: random.clone(),
-            board,
+            board: board.clone(),
         };
         let worker_options = worker::Options { limits: config.limits.into(), ..worker::Options::default() };
         let http_ports = http::Ports {
-            log: Arc::clone(&stores.log),
+            log: guards.log,
             ledger: Arc::clone(&stores.ledger),
-            reader: reader(&stores, config, waiters),
+            reader: reader(&stores, guards.points, config, waiters),
+            guards: guards.guards,
+            board,
             clock,
             random,
             limits: config.limits.into(),
@@ -354,7 +374,7 @@ impl App {
             surface: if config.role == Role::Worker { http::Surface::Health } else { http::Surface::Whole },
         };
         let (tasks, server_tasks) = (Tasks::new(), Tasks::new());
-        if config.role != Role::All {
+        if config.role != Role::All && config.vector.kind != VectorKind::Qdrant {
             tracing::warn!(
                 "the vector store is this process's own; a search sees what this process has written"
             );
@@ -402,11 +422,29 @@ async fn ended<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, to
     }
 }
 
-fn reader(stores: &Stores, config: &Config, waiters: Waiters) -> Reader {
+/// The stores of a server, each behind its guard. Audit and repair go past them.
+struct Guarded {
+    log: Arc<dyn CommandLog>,
+    vectors: Arc<dyn vector::Project>,
+    points: Arc<dyn vector::Read>,
+    guards: Guards,
+}
+
+impl Guarded {
+    fn new(stores: &Stores, config: &Config, random: &Random) -> Self {
+        let options = || config.guard.clone();
+        let (log, log_guard) = guard::log(Arc::clone(&stores.log), options(), random.clone());
+        let (vectors, vector_guard) = guard::vectors(Arc::clone(&stores.vectors), options(), random.clone());
+        let points = guard::points(Arc::clone(&stores.points), Arc::clone(&vector_guard));
+        Self { log, vectors, points, guards: Guards::new(vec![log_guard, vector_guard]) }
+    }
+}
+
+fn reader(stores: &Stores, vectors: Arc<dyn vector::Read>, config: &Config, waiters: Waiters) -> Reader {
     let ports = reader::Ports {
         ledger: Arc::clone(&stores.ledger),
         log: Arc::clone(&stores.log),
-        vectors: Arc::clone(&stores.points),
+        vectors,
         graph: Arc::clone(&stores.graph),
         waiters,
     };
@@ -421,6 +459,7 @@ fn guarantees(config: &Config) -> http::Guarantees {
     let vector = match config.vector.kind {
         VectorKind::Edge => "edge",
         VectorKind::Memory => "memory",
+        VectorKind::Qdrant => "qdrant",
     };
     http::Guarantees {
         guarantee: "saga",
@@ -451,7 +490,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 }
 
 /// Resolves at SIGINT or SIGTERM.
-async fn signalled() {
+pub(crate) async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind: SignalKind| async move {
         match signal(kind) {

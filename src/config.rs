@@ -22,9 +22,10 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http, ledger,
+    guard, http, ledger,
     log::{envelope, kafka},
     reader,
+    vector::qdrant,
 };
 
 pub use origin::{Origin, Setting};
@@ -33,6 +34,14 @@ pub use origin::{Origin, Setting};
 pub const FILE: &str = "engraft.toml";
 /// Where many programs look for their database.
 const DATABASE_URL: &str = "DATABASE_URL";
+/// Variables that other programs know too, and the settings that they stand for. A `DATABASE_URL` that names another sort
+/// of database than ours is not meant for us.
+const KNOWN_NAMES: [(&str, &str); 4] = [
+    (DATABASE_URL, "ledger.url"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka.brokers"),
+    ("QDRANT_URL", "qdrant.url"),
+    ("QDRANT_API_KEY", "qdrant.api_key"),
+];
 /// Variables that begin like settings and are none: they steer tests, how settings are found, and which
 /// server a client asks.
 const NOT_SETTINGS: [&str; 7] =
@@ -56,6 +65,10 @@ pub struct Config {
     pub ledger: ledger::options::Options,
     /// The vector store.
     pub vector: VectorOptions,
+    /// The Qdrant server, where `vector.kind` says so.
+    pub qdrant: qdrant::Options,
+    /// What stands before each store.
+    pub guard: guard::Options,
     /// What a command may be.
     pub limits: Limits,
     /// Bounds of reads.
@@ -73,6 +86,8 @@ impl Default for Config {
             kafka: kafka::Options::default(),
             ledger: ledger::options::Options::default(),
             vector: VectorOptions::default(),
+            qdrant: qdrant::Options::default(),
+            guard: guard::Options::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),
             http: http::Options::default(),
@@ -124,8 +139,8 @@ pub enum LogKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VectorOptions {
-    /// `edge` (a folder in the data folder) or `memory` (gone with the process, rebuilt at start);
-    /// `edge` where this build has it.
+    /// `edge` (a folder in the data folder), `qdrant` (a server) or `memory` (gone with the process,
+    /// rebuilt at start); `edge` where this build has it.
     pub kind: VectorKind,
 }
 
@@ -137,6 +152,8 @@ pub enum VectorKind {
     Edge,
     /// Exact search in memory.
     Memory,
+    /// A Qdrant server.
+    Qdrant,
 }
 
 impl Default for VectorKind {
@@ -245,11 +262,18 @@ fn sources(file: Option<&Path>, flags: &Flags) -> Result<Figment, Error> {
         .merge(Serialized::defaults(flags)))
 }
 
-/// Variables that other programs know too. One that names another sort of database is not meant for us.
+/// What [`KNOWN_NAMES`] say in this environment; the file goes before them, since it was written for us alone.
 fn known_names() -> Env {
-    let url = Env::raw().only(&[DATABASE_URL]);
-    let ours = url.iter().any(|(_, value)| ledger::options::is_postgres(&value));
-    if ours { url.map(|_| "ledger.url".into()) } else { Env::raw().only(&[]) }
+    let ours = |name: &str, value: &str| name != DATABASE_URL || ledger::options::is_postgres(value);
+    let set: Vec<(String, String)> =
+        Env::raw().iter().map(|(name, value)| (name.to_string(), value)).collect();
+    let is_set =
+        |name: &str| set.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && ours(name, value));
+    let names: Vec<&str> = KNOWN_NAMES.iter().map(|(name, _)| *name).filter(|name| is_set(name)).collect();
+    Env::raw().only(&names).map(|name| {
+        let setting = KNOWN_NAMES.iter().find(|(known, _)| name == *known);
+        setting.map_or_else(|| name.into(), |(_, setting)| (*setting).into())
+    })
 }
 
 impl Config {
@@ -277,6 +301,11 @@ impl Config {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
         }
+        if self.vector.kind == VectorKind::Qdrant && !cfg!(feature = "qdrant") {
+            let fix = "`vector.kind = \"qdrant\"` needs a build with `--features qdrant`; use \"edge\"";
+            return Err(Error(fix.to_owned()));
+        }
+        self.qdrant.check().map_err(|error| Error(error.to_string()))?;
         Ok(())
     }
 }
@@ -446,6 +475,22 @@ mod tests {
                 jail.set_env(format!("ENGRAFT_{name}"), "x");
             }
             assert_eq!(load(None, &Flags::default()), Ok(Config::default()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_names_that_qdrant_users_have_set_are_known() {
+        Jail::expect_with(|jail| {
+            jail.set_env("QDRANT_URL", "https://qdrant:6334");
+            jail.set_env("QDRANT_API_KEY", "canary");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!((&*config.qdrant.url, &*config.qdrant.api_key), ("https://qdrant:6334", "canary"));
+            jail.set_env("ENGRAFT_QDRANT__URL", "http://[::1]:6334");
+            let config = load(None, &Flags::default()).expect("good settings");
+            assert_eq!(config.qdrant.url, "http://[::1]:6334");
+            let shown = effective(None, &Flags::default()).expect("good settings");
+            assert!(!format!("{shown:?}").contains("canary"));
             Ok(())
         });
     }

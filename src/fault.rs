@@ -188,6 +188,10 @@ bugs! {
     SweepIgnoresUnfinished = "sweep-ignores-unfinished",
     /// A resumed saga leaves out a step.
     SkipStepOnResume = "skip-step-on-resume",
+    /// A half-open breaker lets everybody through.
+    BreakerAdmitsManyProbes = "breaker-admits-many-probes",
+    /// A breaker takes a refused item for a store that fails.
+    BreakerCountsBadRequests = "breaker-counts-bad-requests",
 }
 
 /// Whether this bug is planted in the running simulation. Constant `false` without the feature `bugs`.

@@ -3,7 +3,7 @@
 //! ```text
 //!  Kafka producer ─┐
 //!                  ├─▶ command log ─▶ intake ─▶ ledger: begin ─▶ schedule ─▶ saga ─▶ vector store
-//!  HTTP / CLI ─────┘                  decode    dedupe, images   by keys              │ then
+//!  HTTP / CLI ─────┘                  decode    dedupe, images   by keys      guard   │ then
 //!                                                                                     ▼
 //!      outcomes ◀── relay ◀── ledger: finish (heads) ◀───────────────────────── graph store
 //!
@@ -22,6 +22,7 @@ pub mod model;
 pub mod clock;
 pub mod fault;
 pub mod invariant;
+pub mod metrics;
 pub mod random;
 pub mod tasks;
 
@@ -31,6 +32,8 @@ pub mod ledger;
 
 pub mod graph;
 pub mod vector;
+
+pub mod guard;
 
 pub mod saga;
 pub mod worker;

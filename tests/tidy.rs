@@ -21,7 +21,7 @@ const LINES_MAX: usize = 500;
 /// Where things are put together: they may name any room.
 const COMPOSE: [&str; 5] = ["app", "cli", "demo", "lib", "main"];
 /// Modules that are one concrete backend each.
-const BACKENDS: [&str; 9] = [
+const BACKENDS: [&str; 10] = [
     "graph::memory",
     "ledger::memory",
     "ledger::postgres",
@@ -31,6 +31,7 @@ const BACKENDS: [&str; 9] = [
     "log::memory",
     "vector::edge",
     "vector::memory",
+    "vector::qdrant",
 ];
 /// Rooms that may name a backend besides the composition root: they run ones of their own.
 const RUN_BACKENDS: [&str; 3] = ["bench", "demo", "sim"];

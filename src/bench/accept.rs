@@ -26,12 +26,14 @@ use tokio::{
 use super::{Error, Options, Row, at, load, reads::reader, world::World};
 use crate::{
     clock::SystemClock,
+    guard::Guards,
     http,
     ledger::Ledger as _,
     log::{CommandLog as _, NewRecord, envelope::Limits},
     random::Random,
     tasks::Tasks,
     worker,
+    worker::board::Board,
 };
 
 /// Connections, and appends that may be under way at once.
@@ -91,6 +93,8 @@ async fn serve(world: &World, tasks: &Tasks) -> Result<SocketAddr, Error> {
         log: Arc::new(world.log.clone()),
         ledger: Arc::new(world.ledger.clone()),
         reader: reader(world),
+        guards: Guards::default(),
+        board: Board::default(),
         clock: Arc::new(SystemClock),
         random: Random::from_system(),
         limits: Limits::default(),

@@ -20,6 +20,8 @@ mod serve;
 mod server;
 mod sim;
 mod space;
+#[cfg(all(feature = "edge", feature = "qdrant"))]
+mod standin;
 mod status;
 #[cfg(feature = "kafka")]
 mod topics;
@@ -106,6 +108,10 @@ enum Command {
     /// Measure rates and latencies on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Run a stand-in for a Qdrant server, for benches and fault campaigns
+    #[cfg(all(feature = "edge", feature = "qdrant"))]
+    #[command(hide = true)]
+    QdrantStandin(standin::Arguments),
     /// List the places where a test can stop or kill the server
     #[command(after_help = "Example:\n  ENGRAFT_FAILPOINTS=NAME=abort@3 engraft serve")]
     Failpoints,
@@ -169,6 +175,8 @@ impl Cli {
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
             Command::Bench(command) => bench::run(command),
+            #[cfg(all(feature = "edge", feature = "qdrant"))]
+            Command::QdrantStandin(arguments) => standin::run(arguments),
             Command::Failpoints => list_failpoints(),
             Command::CheckConfig(arguments) => check_config::run(arguments, &self.origins()?),
             Command::Config(command) => config_show::run(command, &self.origins()?),
@@ -201,6 +209,8 @@ impl Cli {
     fn quiet_by_default(&self) -> Option<&str> {
         match self.command {
             Command::Serve(_) => None,
+            #[cfg(all(feature = "edge", feature = "qdrant"))]
+            Command::QdrantStandin(_) => None,
             Command::Sim(_) => Some("off"),
             _ => Some("warn"),
         }

@@ -16,8 +16,17 @@ use super::{Config, Flags};
 /// In the place of what is secret.
 const MASK: &str = "***";
 /// A key that holds one of these holds a secret …
-const SECRET: [&str; 8] =
-    ["password", "passphrase", "secret", "token", "credential", "jaas", "oauthbearer.config", ".pem"];
+const SECRET: [&str; 9] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "api_key",
+    "jaas",
+    "oauthbearer.config",
+    ".pem",
+];
 /// … unless it ends so: then it says where the secret lies.
 const PLACES: [&str; 3] = ["file", "location", "path"];
 /// What stands beside a secret and is none.
@@ -62,7 +71,9 @@ impl Origin {
             Some(Source::File(file)) => Self::File(near(file), line(file, path)),
             // Variables that others know too have no prefix.
             _ if metadata.name == "environment variable(s)" => {
-                Self::Environment(super::DATABASE_URL.to_owned())
+                let setting = path.join(".");
+                let known = super::KNOWN_NAMES.iter().find(|(_, known)| *known == setting);
+                Self::Environment(known.map_or(setting.as_str(), |(name, _)| name).to_owned())
             }
             _ if metadata.name.ends_with("environment variable(s)") => {
                 Self::Environment(format!("ENGRAFT_{}", path.join("__").to_uppercase()))

@@ -14,6 +14,7 @@
 
 mod access;
 mod body;
+mod breakers;
 mod commands;
 mod docs;
 mod events;
@@ -24,6 +25,7 @@ mod history;
 pub mod ingest;
 mod listener;
 mod memories;
+mod metrics;
 mod openapi;
 mod parameters;
 mod patience;
@@ -51,11 +53,13 @@ use tokio::net::TcpListener;
 
 use crate::{
     clock::Clock,
+    guard::Guards,
     ledger::Ledger,
     log::{CommandLog, envelope::Limits},
     random::Random,
     reader::Reader,
     tasks::Tasks,
+    worker::board::Board,
 };
 
 use access::{Shared, Tokens};
@@ -150,6 +154,10 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// Answers questions.
     pub reader: Reader,
+    /// What stands before the stores, for operators.
+    pub guards: Guards,
+    /// What the worker does, for metrics.
+    pub board: Board,
     /// Wall time, for ids.
     pub clock: Arc<dyn Clock>,
     /// For ids.

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, commands, docs, events, find, history, memories, openapi,
+    Shared, breakers, commands, docs, events, find, history, memories, metrics, openapi,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, stats, status, walks, writes,
 };
@@ -43,6 +43,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/spaces/{space}/stats", get(stats::show))
         .route("/v1/guarantees", get(status::guarantees))
         .route("/v1/status", get(status::status))
+        .route("/v1/breakers", get(breakers::list))
+        .route("/v1/breakers/{store}/{order}", post(breakers::order))
+        .route("/metrics", get(metrics::show))
         .route("/schemas/{name}", get(schemas::show))
         .route("/openapi.json", get(openapi::show))
         .route("/docs", get(docs::page))

@@ -2,6 +2,8 @@
 //!
 //! Metrics and traces are not here yet.
 
+pub mod prometheus;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;

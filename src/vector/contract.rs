@@ -491,4 +491,10 @@ backends! {
         let store = crate::vector::edge::EdgeVectors::open(folder.path(), options).expect("an index");
         (folder, store)
     };
+    #[cfg(all(feature = "edge", feature = "qdrant"))]
+    qdrant => {
+        let (standin, options) = crate::vector::qdrant::standin::on_a_new_folder().await;
+        let store = crate::vector::qdrant::QdrantVectors::open(&options).await.expect("a store");
+        (standin, store)
+    };
 }

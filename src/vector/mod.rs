@@ -15,6 +15,7 @@ pub mod contract;
 pub mod edge;
 pub mod exact;
 pub mod memory;
+pub mod qdrant;
 pub mod text;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -309,6 +310,15 @@ pub trait Project: Send + Sync {
     /// # Errors
     /// [`Error`] when it could not.
     async fn clear(&self) -> Result<(), Error>;
+
+    /// Whether the store takes writes now: one that changes nothing, where the store has such, else a read.
+    /// What a breaker asks before it lets the next write through.
+    ///
+    /// # Errors
+    /// [`Error`] when it does not.
+    async fn probe(&self) -> Result<(), Error> {
+        self.last_checkpoint().await.map(drop)
+    }
 }
 
 /// The read side. No method ever shows one space's points to another.

@@ -29,6 +29,8 @@ enum Probe {
     Open(&'static str),
     /// Of the server, not of a space: the same whatever the other space does.
     Server(&'static str),
+    /// For an admin of all spaces alone.
+    Operator(&'static str),
     /// About the command at a position.
     Position,
     /// About a space, which is in the path or in the body, as `{space}`.
@@ -101,6 +103,9 @@ const ENTRIES: &[(&str, &str, Probe)] = &[
     ("PUT", "/v1/spaces/{space}", Probe::Space("/v1/spaces/{space}", r#"{"quota":1}"#)),
     ("GET", "/v1/guarantees", Probe::Server("/v1/guarantees")),
     ("GET", "/v1/status", Probe::Server("/v1/status")),
+    ("GET", "/v1/breakers", Probe::Operator("/v1/breakers")),
+    ("POST", "/v1/breakers/{store}/{order}", Probe::Operator("/v1/breakers/vector/reset")),
+    ("GET", "/metrics", Probe::Operator("/metrics")),
     ("GET", "/schemas/{name}", Probe::Open("/schemas/memory.put.v1")),
     ("GET", "/openapi.json", Probe::Open("/openapi.json")),
     ("GET", "/docs", Probe::Open("/docs")),
@@ -229,6 +234,15 @@ fn two_hostile_spaces() {
                     for word in ["partitions", "unfinished", "lag", "log_end", "oldest"] {
                         assert!(!reply.text.contains(word), "{what} tells `{word}`: {}", reply.text);
                     }
+                }
+                Probe::Operator(path) => {
+                    assert_eq!(world.ask(Ask::new(method, path)).await.status, 401, "{what}");
+                    let reply = world.as_hostile(Ask::new(method, path)).await;
+                    assert_eq!(reply.status, 403, "{what}: {}", reply.text);
+                    tells_nothing(&reply, &what);
+                    let reply = world.as_operator(Ask::new(method, path)).await;
+                    assert_eq!(reply.status, 200, "{what}: {}", reply.text);
+                    tells_nothing(&reply, &what);
                 }
                 Probe::Position => {
                     let ask = |at: Position| {

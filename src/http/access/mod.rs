@@ -27,10 +27,12 @@ use axum::{
 use tokio::sync::SemaphorePermit;
 
 use crate::{
+    guard::Guards,
     ledger::Ledger,
     log::{AppendError, AppendedAt, CommandLog, NewRecord},
-    model::{PartitionId, Position, Space, Token},
+    model::{PartitionId, Position, Space, Timestamp, Token},
     reader::{CommandState, Cursor, Demand, Follow, FollowError, Reader},
+    worker::board::Board,
 };
 
 use super::{
@@ -206,5 +208,20 @@ impl Operator<'_> {
     /// The log, every partition of it.
     pub(super) fn log(&self) -> &dyn CommandLog {
         self.0.log()
+    }
+
+    /// What stands before the stores.
+    pub(super) fn guards(&self) -> &Guards {
+        &self.0.ports().guards
+    }
+
+    /// What the worker does.
+    pub(super) fn board(&self) -> &Board {
+        &self.0.ports().board
+    }
+
+    /// Now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.ports().clock.now()
     }
 }

@@ -147,6 +147,10 @@ impl Shared {
         &self.feed
     }
 
+    pub(super) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     pub(super) fn ledger(&self) -> &dyn Ledger {
         &*self.ports.ledger
     }

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::guard::Standing;
 use crate::log::envelope::schema::{
     FILES,
     outcome::Position,
@@ -11,8 +12,8 @@ use crate::log::envelope::schema::{
 
 use super::{
     super::{
-        Guarantees, commands, events, find, history, memories, problem::Problem, relations, search, spaces,
-        stats, status, views::Read, walks, writes::Parallel,
+        Guarantees, breakers, commands, events, find, history, memories, problem::Problem, relations, search,
+        spaces, stats, status, views::Read, walks, writes::Parallel,
     },
     document::{Document, Operation, reference},
     words::SpaceName,
@@ -23,6 +24,7 @@ type Problems = &'static [(u16, &'static str)];
 const BAD: (u16, &str) = (400, "A path, a header, a parameter or a body that cannot be read");
 const NO_TOKEN: (u16, &str) = (401, "No bearer token, or none that is known");
 const FORBIDDEN: (u16, &str) = (403, "The token does not open this space, or not in this role");
+const NO_ADMIN: (u16, &str) = (403, "The token is not one of an admin of all spaces");
 const ABSENT: (u16, &str) = (404, "It is not there; with `\"pending\":true`: not yet");
 const GONE: (u16, &str) = (410, "What comes next was swept");
 const NOT_KEPT: (u16, &str) = (410, "What it was at that time is not kept");
@@ -307,6 +309,33 @@ fn server(document: &mut Document) {
         )
         .tells::<status::Status>(200, "Its state", &[])
         .problems::<Problem>(ASKED);
+    document
+        .operation(
+            "get",
+            "/v1/breakers",
+            "get_breakers",
+            "How each store's breaker stands; for an admin of all spaces",
+        )
+        .tells::<breakers::Breakers>(200, "One entry a store", &[])
+        .problems::<Problem>(&[NO_TOKEN, NO_ADMIN]);
+    document
+        .operation(
+            "post",
+            "/v1/breakers/{store}/{order}",
+            "order_breaker",
+            "`open`, `close` or `reset` a store's breaker; for an admin of all spaces",
+        )
+        .tells::<Standing>(200, "How it stands now", &[])
+        .problems::<Problem>(&[NO_TOKEN, NO_ADMIN, (404, "There is no such store or order")]);
+    document
+        .operation(
+            "get",
+            "/metrics",
+            "get_metrics",
+            "What the process counts, in Prometheus' text form; for an admin of all spaces",
+        )
+        .answer(200, "The figures", &[("text/plain", json!({"type": "string"}))], &[])
+        .problems::<Problem>(&[NO_TOKEN, NO_ADMIN, BROKEN, AWAY]);
     let any = |media: &'static str| [(media, json!({"type": "string"}))];
     document
         .operation(
