@@ -29,6 +29,9 @@ const LIFE_MS_MAX: u64 = 400;
 /// At most so many passes of the failpoint before the process stops itself there.
 const PASSES_MAX: u64 = 8;
 
+/// How long an index may take to be whole again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A Postgres server of this test's own, which goes with it.
 struct Database {
     folder: tempfile::TempDir,
@@ -165,9 +168,17 @@ fn what_was_put_is_found_again_after_a_restart() {
     let (status, memory) = client.get("/v1/memories/acme/m-1").unwrap();
     assert_eq!((status, &memory["memory"]["content"]), (200, &json!("Ada likes tea")), "{memory}");
     let question = json!({"space": "acme", "text": "tea", "limit": 1});
-    let (status, found) = client.post("/v1/search", &question, false).unwrap();
-    assert_eq!(status, 200, "{found}");
-    assert!(found.to_string().contains("m-1"), "{found}");
+    // The index applies what it had not made durable while the server is up already.
+    let begun = std::time::Instant::now();
+    loop {
+        let (status, found) = client.post("/v1/search", &question, false).unwrap();
+        assert_eq!(status, 200, "{found}");
+        if found.to_string().contains("m-1") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{found}");
+        thread::sleep(Duration::from_millis(20));
+    }
     let (_, listed) = client.get("/v1/memories/acme?session=s").unwrap();
     assert_eq!(listed["memories"].as_array().unwrap().len(), 2, "{listed}");
     let (_, stats) = client.get("/v1/spaces/acme/stats").unwrap();
