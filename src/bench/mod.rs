@@ -11,6 +11,8 @@ mod audit;
 mod baseline;
 mod cpu;
 mod embedded;
+#[cfg(feature = "postgres")]
+mod ledger;
 mod load;
 mod reads;
 mod world;
@@ -23,6 +25,8 @@ pub use accept::accept;
 pub use adds::adds;
 pub use audit::audit;
 pub use embedded::embedded;
+#[cfg(feature = "postgres")]
+pub use ledger::ledger;
 pub use reads::reads;
 
 /// What is measured.

@@ -1,10 +1,17 @@
 //! Two pools of connections, and the numbers that this process may give out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::PgPool;
+use tokio::time::Instant;
 
-use super::{error::failed, session::Link};
+use super::{dialect::TAKE_NUMBERS, error::failed, session::Link};
 use crate::ledger::{
     Error,
     sql::{
@@ -12,7 +19,6 @@ use crate::ledger::{
         cells::Cells,
         dialect::Texts,
         driver::{Database, Session as _},
-        statements as sql,
         values::binds,
     },
 };
@@ -33,7 +39,39 @@ pub(super) struct Pools {
     /// What opens a transaction.
     pub(super) begin: Arc<str>,
     pub(super) answer_timeout: Duration,
+    pub(super) losses: Arc<Losses>,
     pub(super) numbers: tokio::sync::Mutex<Numbers>,
+}
+
+/// When a connection was last lost. A server that has restarted has dropped them all, and whoever takes
+/// one that was idle meanwhile should not have to find out: it is asked first, and only then.
+pub(super) struct Losses {
+    since: Instant,
+    /// Milliseconds after `since`; 0: never.
+    last_ms: AtomicU64,
+}
+
+impl Losses {
+    pub(super) fn none_yet() -> Self {
+        Self { since: Instant::now(), last_ms: AtomicU64::new(0) }
+    }
+
+    /// One was lost now.
+    pub(super) fn note(&self) {
+        self.last_ms.store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection that has been idle for so long was idle when another one was lost.
+    pub(super) fn concern(&self, idle_for: Duration) -> bool {
+        let last_ms = self.last_ms.load(Ordering::Relaxed);
+        let ago_ms = self.elapsed_ms().saturating_sub(last_ms);
+        // Rounded up: asked once too often rather than not at all.
+        last_ms > 0 && idle_for.as_millis() + 1 >= u128::from(ago_ms)
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The rest of the present blocks: from the first, up to the second, exclusive.
@@ -64,7 +102,7 @@ impl Pools {
         if block.1 - block.0 < count {
             let size = BLOCK.max(count);
             let mut link = self.reader().await?;
-            let row = link.row(sql::TAKE_NUMBERS, binds!(name, size)).await?;
+            let row = link.row(TAKE_NUMBERS, binds!(name, size)).await?;
             let missing = || Error::Corrupt(format!("numbers: there is no row `{name}`"));
             let last: i64 = Cells::of(&row.ok_or_else(missing)?, "numbers").get()?;
             *block = (last - size + 1, last + 1);

@@ -10,7 +10,7 @@
 //! The server's own words may name hosts, paths, users and values. They are never repeated: an error
 //! says the SQLSTATE, what it means in our words, and the name of a constraint or table of ours.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::ledger::Error;
 
@@ -49,6 +49,12 @@ pub(super) fn commit_failed(error: &sqlx::Error) -> Error {
         }
         other => Error::Indeterminate(words(other).to_owned()),
     }
+}
+
+/// Whether the server refused a statement and goes on listening.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    refusal.is_some_and(|refusal| matches!(refusal.severity(), PgSeverity::Error))
 }
 
 /// No answer came in time, and the connection is given up.

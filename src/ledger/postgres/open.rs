@@ -11,7 +11,7 @@ use sqlx::{
 
 use super::{
     Options, PostgresDatabase, PostgresLedger, Refused,
-    database::{Numbers, Pools},
+    database::{Losses, Numbers, Pools},
     dialect::PostgresDialect,
     error::{NO_ANSWER, failed},
 };
@@ -81,22 +81,29 @@ impl PostgresLedger {
     pub async fn open(url: &str, options: &Options, random: &Random) -> Result<Self, OpenError> {
         options.check()?;
         let connect = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+        // What an operator sees in `pg_stat_activity`, unless the address says otherwise.
+        let name = connect.get_application_name().unwrap_or("engraft").to_owned();
         let connect = connect
-            .application_name("engraft")
+            .application_name(&name)
             .statement_cache_capacity(STATEMENTS_MAX)
             .disable_statement_logging();
         let prepare = prepare(&connect, options, format!("{:032x}", random.nonce()));
         let prepared = tokio::time::timeout(MIGRATION_TIMEOUT, prepare).await;
         let Prepared { identity, weak } =
             prepared.map_err(|_| Error::Unavailable(NO_ANSWER.to_owned()))??;
+        let losses = Arc::new(Losses::none_yet());
         let pool = |connections| {
+            let losses = Arc::clone(&losses);
             let setup: Arc<str> = setup(options).into();
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_millis(options.acquire_timeout_ms))
-                // To ask it costs as much as a read. A connection that has died fails its first statement,
-                // which changed nothing, and is not used again.
+                // To ask a connection whether it lives costs as much as a read: only after a loss.
                 .test_before_acquire(false)
+                .before_acquire(move |connection, known| {
+                    let doubtful = losses.concern(known.idle_for);
+                    Box::pin(async move { Ok(!doubtful || connection.ping().await.is_ok()) })
+                })
                 .after_connect(move |connection, _| {
                     let setup = Arc::clone(&setup);
                     Box::pin(async move {
@@ -112,6 +119,7 @@ impl PostgresLedger {
             writers: pool(options.writers),
             begin: begin(options, weak).into(),
             answer_timeout: options.answer_timeout(),
+            losses: Arc::clone(&losses),
             numbers: tokio::sync::Mutex::new(Numbers::default()),
         };
         Ok(SqlLedger::over(PostgresDatabase { pools: Arc::new(pools) }, identity))
@@ -155,6 +163,8 @@ async fn prepare(
     let mut connection = connect.connect().await.map_err(|error| failed(&error))?;
     let weak = inspect(&mut connection).await?;
     let schema = &options.schema;
+    // Tables that are there already are no news.
+    run(&mut connection, "SET client_min_messages = warning".to_owned()).await?;
     run(&mut connection, format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     // Asked for first: who may not make schemas may use one that is there.
     let there = sqlx::query("SELECT 1 FROM pg_namespace WHERE nspname = $1").bind(schema);

@@ -16,7 +16,7 @@ use sqlx::{
 use super::{
     arguments::{Rows, arguments},
     database::Pools,
-    error::{NO_ANSWER, commit_failed, failed},
+    error::{NO_ANSWER, commit_failed, failed, is_refusal},
 };
 use crate::ledger::{
     Error,
@@ -70,11 +70,16 @@ impl Link {
         let connection = self.connection.as_mut().expect("held until it is dropped");
         let Ok(answer) = tokio::time::timeout(timeout, statement(connection)).await else {
             self.over = true;
+            self.pools.losses.note();
             return Err(Error::Unavailable(NO_ANSWER.to_owned()));
         };
-        // After a refusal of the server the connection is at rest; after any other error, who knows.
-        let at_rest = matches!(&answer, Ok(_) | Err(sqlx::Error::Database(_)));
+        // After a refusal of the server the connection is at rest; after its last words, or any other
+        // error, who knows.
+        let at_rest = answer.as_ref().err().is_none_or(is_refusal);
         self.busy = !at_rest;
+        if !at_rest {
+            self.pools.losses.note();
+        }
         self.over = answer.is_err() && (self.within || !at_rest);
         Ok(answer)
     }

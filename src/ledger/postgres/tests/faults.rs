@@ -54,6 +54,26 @@ async fn a_terminated_session_changed_nothing_and_says_so() {
 }
 
 #[tokio::test]
+async fn after_one_connection_was_lost_the_others_are_asked_before_they_are_used() {
+    let Some(place) = Place::new() else { return };
+    let mut operator = place.operator().await;
+    let url = format!("{}?application_name={}", place.url, place.schema);
+    let ledger = place.open_with(&url, &place.options()).await;
+    world::commit(&ledger, &[(1, "a", Some("one"))]).await;
+    // Both readers are in the pool, idle.
+    let (first, second) = futures::join!(ledger.saga(PARTITION.at(1)), ledger.saga(PARTITION.at(1)));
+    assert!(first.unwrap().is_some() && second.unwrap().is_some());
+    // As a restart of the server does: every session of this ledger ends.
+    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1";
+    sqlx::query(end).bind(&place.schema).execute(&mut operator).await.unwrap();
+    let lost = ledger.saga(PARTITION.at(1)).await;
+    assert!(matches!(lost, Err(Error::Unavailable(_))), "the first to use one finds out: {lost:?}");
+    for _ in 0..4 {
+        assert!(ledger.saga(PARTITION.at(1)).await.unwrap().is_some(), "and nobody after it");
+    }
+}
+
+#[tokio::test]
 async fn sessions_may_be_terminated_at_any_moment() {
     let Some(place) = Place::new() else { return };
     let (ledger, mut operator) = (place.open().await, place.operator().await);
