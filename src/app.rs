@@ -16,7 +16,10 @@ use std::{
 use tokio::net::TcpListener;
 
 #[cfg(feature = "postgres")]
-use crate::ledger::postgres::{self, PostgresLedger};
+use crate::ledger::{
+    options::Kind as LedgerKind,
+    postgres::{self, PostgresLedger},
+};
 #[cfg(feature = "kafka")]
 use crate::log::kafka::{ConnectError, KafkaLog};
 #[cfg(feature = "edge")]
@@ -28,7 +31,6 @@ use crate::{
     http,
     ledger::{
         self, Ledger,
-        options::Kind as LedgerKind,
         sqlite::{self, SqliteLedger},
     },
     log::{

@@ -10,6 +10,8 @@ mod audit;
 mod baseline;
 mod cpu;
 mod embedded;
+#[cfg(feature = "postgres")]
+mod ledger;
 mod load;
 mod reads;
 mod world;
@@ -21,6 +23,8 @@ use serde::Serialize;
 pub use accept::accept;
 pub use audit::audit;
 pub use embedded::embedded;
+#[cfg(feature = "postgres")]
+pub use ledger::ledger;
 pub use reads::reads;
 
 /// What is measured.

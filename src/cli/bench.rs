@@ -21,6 +21,21 @@ pub(super) enum Command {
     /// An audit of so many memories, which are put first
     #[command(after_help = "Example:\n  engraft bench audit --count 100000 -o json")]
     Audit(Arguments),
+    /// The ledger on Postgres, beside a bare upsert of the same rows
+    #[cfg(feature = "postgres")]
+    #[command(after_help = "Example:\n  engraft bench ledger --url postgres://ada@localhost/scratch")]
+    Ledger(LedgerArguments),
+}
+
+/// What a benchmark of the ledger takes besides.
+#[cfg(feature = "postgres")]
+#[derive(Debug, clap::Args)]
+pub(super) struct LedgerArguments {
+    /// The database, in which it makes a schema and drops it again
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    url: String,
+    #[command(flatten)]
+    more: Arguments,
 }
 
 /// What a benchmark takes.
@@ -43,10 +58,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let (Command::Embedded(arguments)
-    | Command::Reads(arguments)
-    | Command::Accept(arguments)
-    | Command::Audit(arguments)) = command;
+    let arguments = match command {
+        Command::Embedded(arguments)
+        | Command::Reads(arguments)
+        | Command::Accept(arguments)
+        | Command::Audit(arguments) => arguments,
+        #[cfg(feature = "postgres")]
+        Command::Ledger(arguments) => &arguments.more,
+    };
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
     let options = bench::Options {
@@ -66,6 +85,8 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::Embedded(_) => runtime.block_on(bench::embedded(&options, |_| ())),
         Command::Accept(_) => runtime.block_on(bench::accept(&options)),
         Command::Reads(_) => runtime.block_on(bench::reads(&options, |_| ())),
+        #[cfg(feature = "postgres")]
+        Command::Ledger(arguments) => runtime.block_on(bench::ledger(&options, &arguments.url)),
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");
             let row = runtime.block_on(bench::audit(&options, |loaded| bar.set_position(loaded as u64)));

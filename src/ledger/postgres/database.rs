@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 
-use super::{error::failed, session::Link};
+use super::{dialect::TAKE_NUMBERS, error::failed, session::Link};
 use crate::ledger::{
     Error,
     sql::{
@@ -12,7 +12,6 @@ use crate::ledger::{
         cells::Cells,
         dialect::Texts,
         driver::{Database, Session as _},
-        statements as sql,
         values::binds,
     },
 };
@@ -64,7 +63,7 @@ impl Pools {
         if block.1 - block.0 < count {
             let size = BLOCK.max(count);
             let mut link = self.reader().await?;
-            let row = link.row(sql::TAKE_NUMBERS, binds!(name, size)).await?;
+            let row = link.row(TAKE_NUMBERS, binds!(name, size)).await?;
             let missing = || Error::Corrupt(format!("numbers: there is no row `{name}`"));
             let last: i64 = Cells::of(&row.ok_or_else(missing)?, "numbers").get()?;
             *block = (last - size + 1, last + 1);

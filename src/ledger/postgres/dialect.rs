@@ -62,6 +62,9 @@ impl Dialect for PostgresDialect {
     }
 }
 
+/// A block of numbers, since several processes give them out; the last of it.
+pub(super) const TAKE_NUMBERS: &str = "UPDATE numbers SET last = last + $2 WHERE name = $1 RETURNING last";
+
 /// One hop further from `walk`, from one end of relations to the other.
 macro_rules! hop {
     ($from:literal, $to:literal) => {

@@ -155,6 +155,8 @@ async fn prepare(
     let mut connection = connect.connect().await.map_err(|error| failed(&error))?;
     let weak = inspect(&mut connection).await?;
     let schema = &options.schema;
+    // Tables that are there already are no news.
+    run(&mut connection, "SET client_min_messages = warning".to_owned()).await?;
     run(&mut connection, format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     // Asked for first: who may not make schemas may use one that is there.
     let there = sqlx::query("SELECT 1 FROM pg_namespace WHERE nspname = $1").bind(schema);

@@ -1,7 +1,5 @@
 //! What an operator sets of a ledger on Postgres.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 /// How a ledger on Postgres is used: a part of `[ledger]`.
@@ -93,13 +91,15 @@ impl Options {
     }
 
     /// How long a caller waits for the answer to a statement: the server gives up first, if it lives.
-    pub(super) fn answer_timeout(&self) -> Duration {
-        Duration::from_millis(self.statement_timeout_ms) + ANSWER_GRACE
+    #[cfg(feature = "postgres")]
+    pub(super) fn answer_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.statement_timeout_ms) + ANSWER_GRACE
     }
 }
 
 /// How long the answer may be under way when the server has kept its own limit.
-const ANSWER_GRACE: Duration = Duration::from_secs(5);
+#[cfg(feature = "postgres")]
+const ANSWER_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

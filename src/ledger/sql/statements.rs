@@ -155,9 +155,6 @@ statements! {
     LAST_NUMBERS = "SELECT (SELECT coalesce(max(n), 0) FROM saga_record), \
         (SELECT coalesce(max(n), 0) FROM image)";
 
-    /// A block of numbers, where several processes give them out; the last of it.
-    TAKE_NUMBERS = "UPDATE numbers SET last = last + $2 WHERE name = $1 RETURNING last";
-
     EPOCH = "SELECT epoch, identity, partitions, partitioner FROM epoch ORDER BY epoch DESC LIMIT 1";
     EPOCH_NUMBERED = "SELECT epoch, identity, partitions, partitioner FROM epoch WHERE epoch = $1";
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";

@@ -44,7 +44,7 @@ impl Place {
     pub(super) fn new() -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let nonce = Random::from_system().nonce() as u32;
+        let nonce = Random::from_system().nonce() % (1 << 32);
         let schema = format!("test_{}_{number}_{nonce:x}", std::process::id());
         Some(Self { url: Server::there()?.url, schema })
     }
