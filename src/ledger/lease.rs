@@ -73,3 +73,59 @@ impl Watch {
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        ledger::{EpochRow, memory::MemoryLedger},
+        model::{PartitionId, Timestamp},
+    };
+
+    const TERM: Duration = Duration::from_secs(10);
+    const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 0 };
+    const OURS: u128 = 7 << 64;
+    const THEIRS: u128 = 8 << 64;
+
+    async fn world() -> (MemoryLedger, ManualClock, Watch) {
+        let ledger = MemoryLedger::new("tests");
+        let epoch = EpochRow {
+            epoch: 1,
+            identity: "log".to_owned(),
+            partitions: 1,
+            partitioner: "murmur2_random".to_owned(),
+        };
+        ledger.open_epoch(&epoch).await.expect("opened");
+        let lease = ledger.acquire(PARTITION, OURS).await.expect("ours");
+        let clock = ManualClock::at(Timestamp::from_micros(0));
+        let watch = Watch::new(Arc::new(ledger.clone()), Arc::new(clock.clone()), lease, TERM);
+        (ledger, clock, watch)
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_was_stopped_for_longer_than_the_term_finds_itself_fenced() {
+        let (ledger, clock, watch) = world().await;
+        ledger.acquire(PARTITION, THEIRS).await.expect("theirs");
+        clock.pass(TERM / 2);
+        assert_eq!(watch.check().await, Ok(()), "seen a moment ago, and not asked for again");
+        clock.pass(TERM / 2);
+        assert_eq!(watch.check().await, Err(Error::Fenced { partition: PARTITION }));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_nobody_took_holds_however_long_its_owner_was_stopped() {
+        let (_ledger, clock, watch) = world().await;
+        clock.pass(TERM * 100);
+        assert_eq!(watch.check().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn wall_time_that_jumps_changes_nothing() {
+        let (ledger, clock, watch) = world().await;
+        ledger.acquire(PARTITION, THEIRS).await.expect("theirs");
+        clock.set(Timestamp::from_micros(-1_000_000_000));
+        clock.pass(TERM);
+        assert_eq!(watch.check().await, Err(Error::Fenced { partition: PARTITION }));
+    }
+}

@@ -8,7 +8,6 @@ use std::{
 use engraft::{
     ledger::{Ledger, memory::MemoryLedger},
     log::{
-        CommandLog,
         contract::World as _,
         kafka::{KafkaLog, topics},
     },
