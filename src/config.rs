@@ -25,7 +25,7 @@ use crate::{
     guard, http, ledger,
     log::{envelope, kafka},
     reader,
-    vector::qdrant,
+    vector::qdrant::Options as QdrantOptions,
 };
 
 pub use origin::{Origin, Setting};
@@ -66,7 +66,7 @@ pub struct Config {
     /// The vector store.
     pub vector: VectorOptions,
     /// The Qdrant server, where `vector.kind` says so.
-    pub qdrant: qdrant::Options,
+    pub qdrant: QdrantOptions,
     /// What stands before each store.
     pub guard: guard::Options,
     /// What a command may be.
@@ -86,7 +86,7 @@ impl Default for Config {
             kafka: kafka::Options::default(),
             ledger: ledger::options::Options::default(),
             vector: VectorOptions::default(),
-            qdrant: qdrant::Options::default(),
+            qdrant: QdrantOptions::default(),
             guard: guard::Options::default(),
             limits: Limits::default(),
             reader: reader::Options::default(),

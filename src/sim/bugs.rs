@@ -32,8 +32,11 @@ pub const PAIRS: [(Bug, Bug, &str); 2] = [
     (Bug::NoLeaseCheck, Bug::WatermarkNotMonotone, BY_FORMER_OWNER),
 ];
 
+/// Mistakes of the breaker, which the tests beside it catch: here the stores stand behind no guard.
+pub const ELSEWHERE: [Bug; 2] = [Bug::BreakerAdmitsManyProbes, Bug::BreakerCountsBadRequests];
+
 /// How many entries the whole hunt has.
-pub const COUNT: usize = Bug::ALL.len() + PAIRS.len();
+pub const COUNT: usize = Bug::ALL.len() - ELSEWHERE.len() + PAIRS.len();
 /// Seeds within which a bug must be caught.
 pub const SEEDS_MAX: u64 = 2_000;
 /// Longest sentence of a line.
@@ -90,7 +93,8 @@ fn shortened(sentence: &str) -> String {
 /// Plants each bug alone and each pair, until it is caught or `seeds_max` seeds have passed.
 #[must_use]
 pub fn bugs(seeds_max: u64, options: &Options, progress: impl Fn() + Sync) -> Vec<BugReport> {
-    let alone = Bug::ALL.iter().map(|bug| Prey { bugs: vec![*bug], tells: "" });
+    let hunted = Bug::ALL.iter().filter(|bug| !ELSEWHERE.contains(bug));
+    let alone = hunted.map(|bug| Prey { bugs: vec![*bug], tells: "" });
     let pairs = PAIRS.iter().map(|(front, behind, tells)| Prey { bugs: vec![*front, *behind], tells });
     hunt_all(alone.chain(pairs).collect(), seeds_max, options, progress)
 }
