@@ -46,7 +46,7 @@ use crate::{
     tasks::Tasks,
     telemetry::prometheus,
     vector::{self, memory::MemoryVectors},
-    worker,
+    worker::{self, board::Level},
 };
 
 /// Why the server cannot start, or did not end well.
@@ -350,6 +350,8 @@ impl App {
         let address = listener.local_addr().map_err(listen)?;
         let waiters = Waiters::default();
         let board = worker::board::Board::default();
+        // A process that does not work does not bring the store up to date either.
+        let level = if config.role == Role::Api { Level::always() } else { board.level() };
         let worker_ports = worker::Ports {
             log: Arc::clone(&stores.log),
             outcomes: Arc::new(Announcing::new(Arc::clone(&stores.outcomes), waiters.clone())),
@@ -366,7 +368,7 @@ impl App {
         let http_ports = http::Ports {
             log: guards.log,
             ledger: Arc::clone(&stores.ledger),
-            reader: reader(&stores, guards.points, config, waiters),
+            reader: reader(&stores, guards.points, level, config, waiters),
             guards: guards.guards,
             board,
             clock,
@@ -442,13 +444,20 @@ impl Guarded {
     }
 }
 
-fn reader(stores: &Stores, vectors: Arc<dyn vector::Read>, config: &Config, waiters: Waiters) -> Reader {
+fn reader(
+    stores: &Stores,
+    vectors: Arc<dyn vector::Read>,
+    level: Level,
+    config: &Config,
+    waiters: Waiters,
+) -> Reader {
     let ports = reader::Ports {
         ledger: Arc::clone(&stores.ledger),
         log: Arc::clone(&stores.log),
         vectors,
         graph: Arc::clone(&stores.graph),
         waiters,
+        level,
     };
     Reader::new(ports, config.reader.clone())
 }

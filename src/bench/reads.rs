@@ -15,7 +15,7 @@ use crate::{
     random::Random,
     reader::{self, Demand, LineageSide, Question, Reader},
     vector::{self, Filter, Layout, Query, Search},
-    worker,
+    worker::{self, board::Level},
 };
 
 /// Questions of a row.
@@ -95,6 +95,7 @@ pub(super) fn reader(world: &World) -> Reader {
         graph: Arc::new(Heads::new(Arc::clone(&ledger))),
         ledger,
         waiters: world.waiters.clone(),
+        level: Level::always(),
     };
     Reader::new(ports, reader::Options::default())
 }

@@ -34,7 +34,7 @@ use crate::{
     random::Random,
 };
 
-const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 0 };
+pub(crate) const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 0 };
 
 pub(crate) fn space(name: &str) -> Space {
     Space::new(name).expect("a space")

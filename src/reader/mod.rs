@@ -36,6 +36,7 @@ use crate::{
     log::{CommandLog, ReadError, envelope::schema::text},
     model::{FieldError, Version},
     vector,
+    worker::board::Level,
 };
 
 pub use commands::CommandState;
@@ -60,6 +61,8 @@ pub struct Ports {
     pub log: Arc<dyn CommandLog>,
     /// The vector store.
     pub vectors: Arc<dyn vector::Read>,
+    /// Whether the vector store holds all that had been acknowledged before this process started.
+    pub level: Level,
     /// The graph.
     pub graph: Arc<dyn graph::Read>,
     /// Who is told when a command has ended.

@@ -69,7 +69,10 @@ impl Reader {
     /// [`Error`] when the question is wrong, a store does not answer, or the demand is not met in time.
     pub async fn search(&self, question: &Question, demand: Demand) -> Result<Answer<Vec<Hit>>, Error> {
         let scope = Scope::Space(&question.space);
+        let demand = self.level(demand).await?;
         self.meet(demand, scope).await?;
+        // Asked before the store is: what was level then has answered in full.
+        let was_level = self.ports.level.is_reached();
         let pending = self.pending(scope).await?.count;
         let mut provenance = Provenance::current(None, pending);
         let declaration = self.declaration(&question.space).await?.unwrap_or_default();
@@ -91,8 +94,19 @@ impl Reader {
         }
         let mut hits = if hybrid { fused(legs, question.min_score) } else { single(legs) };
         hits.truncate(limit);
-        provenance.stale = hits.iter().any(|hit| hit.stale);
+        provenance.stale = !was_level || hits.iter().any(|hit| hit.stale);
         Ok(Answer { value: hits, provenance })
+    }
+
+    /// A token is met only by a store that is level with the heads: waits for that; what of the time is left.
+    async fn level(&self, demand: Demand) -> Result<Demand, Error> {
+        if demand.token.is_none() {
+            return Ok(demand);
+        }
+        let started = tokio::time::Instant::now();
+        let reached = tokio::time::timeout(demand.wait, self.ports.level.reached()).await;
+        reached.map_err(|_| Error::ConsistencyTimeout)?;
+        Ok(Demand { wait: demand.wait.saturating_sub(started.elapsed()), ..demand })
     }
 
     /// One search of the store, checked against heads.

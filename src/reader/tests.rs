@@ -8,14 +8,15 @@ use crate::{
     clock::SystemClock,
     graph::{
         Direction, Project as _, Walk, Write,
-        contract::{dead_node, edge, heads_of, id, key, node, relation, space, sqlite_ledger},
+        contract::{PARTITION, dead_node, edge, heads_of, id, key, node, relation, space, sqlite_ledger},
         memory::MemoryGraph,
     },
     ledger::{memory::MemoryLedger, questions::Selection},
     log::{memory::MemoryLog, partitioner::Partitioner},
-    model::{MemoryId, Name, Timestamp},
+    model::{MemoryId, Name, Timestamp, Token},
     random::Random,
     vector::memory::MemoryVectors,
+    worker::board::Board,
 };
 
 const IDS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -72,6 +73,7 @@ fn reader(ledger: &Arc<dyn Ledger>, graph: Arc<dyn graph::Read>) -> Reader {
         ledger: Arc::clone(ledger),
         log: Arc::new(MemoryLog::new("log", 1, Partitioner::Murmur2Random, Arc::new(SystemClock))),
         vectors: Arc::new(MemoryVectors::new()),
+        level: Level::always(),
         graph,
         waiters: Waiters::default(),
     };
@@ -153,4 +155,36 @@ async fn the_same_question_has_the_same_answer_on_every_graph() {
         }
     }
     assert!(reached > 50, "only {reached} walks went further than one hop");
+}
+
+#[tokio::test]
+async fn a_search_says_so_until_the_index_is_level_and_a_token_waits_for_it() {
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new("l"));
+    let heads = heads_of(Arc::clone(&ledger), vec![node("a", 7)]).await;
+    let lease = ledger.acquire(PARTITION, 1).await.expect("a lease");
+    let mut transaction = ledger.transaction(&lease).await.expect("a transaction");
+    transaction.advance(1, None).await.expect("a watermark");
+    transaction.commit().await.expect("committed");
+    let board = Board::default();
+    let mut reader = reader(&ledger, Arc::new(heads));
+    reader.ports.level = board.level();
+    let question = Question {
+        space: space("s"),
+        vector: None,
+        sparse: None,
+        text: Some("tea".into()),
+        limit: 5,
+        filter: vector::Filter::default(),
+        min_score: None,
+    };
+    let wait = Duration::from_millis(20);
+    let token = Some(Token(PARTITION.at(0)));
+    let now = reader.search(&question, Demand::default()).await.expect("an answer");
+    assert!(now.provenance.stale, "it may lack what was committed");
+    let too_early = reader.search(&question, Demand { token, wait }).await;
+    assert_eq!(too_early, Err(Error::ConsistencyTimeout));
+    board.vectors_are_level();
+    let level = reader.search(&question, Demand::default()).await.expect("an answer");
+    assert!(!level.provenance.stale);
+    reader.search(&question, Demand { token, wait }).await.expect("an answer");
 }

@@ -3,10 +3,40 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 /// A shared view of every partition that this process works on.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<RwLock<BTreeMap<u32, PartitionStatus>>>);
+pub struct Board {
+    partitions: Arc<RwLock<BTreeMap<u32, PartitionStatus>>>,
+    is_level: Arc<watch::Sender<bool>>,
+}
+
+/// Whether the vector store is level with the heads: holds all that had been acknowledged before this process
+/// started. Until then a search may miss what was committed long ago.
+#[derive(Debug, Clone)]
+pub struct Level(watch::Receiver<bool>);
+
+impl Level {
+    /// Of a store that acknowledges nothing before it is durable, and of one that another process keeps.
+    #[must_use]
+    pub fn always() -> Self {
+        Self(watch::channel(true).1)
+    }
+
+    /// Whether it is level now; then it stays so.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it is level; never, if the worker ends before.
+    pub async fn reached(&self) {
+        if self.0.clone().wait_for(|is_level| *is_level).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
 
 /// One partition, as its owner last saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -56,12 +86,23 @@ impl Board {
     /// Every partition, by number.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionStatus> {
-        self.0.read().values().cloned().collect()
+        self.partitions.read().values().cloned().collect()
+    }
+
+    /// Whether the vector store that this worker writes to is level with the heads.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level(self.is_level.subscribe())
+    }
+
+    /// The vector store has been brought up to date.
+    pub(crate) fn vectors_are_level(&self) {
+        self.is_level.send_replace(true);
     }
 
     /// Changes what is said of a partition.
     pub(super) fn update(&self, partition: u32, change: impl FnOnce(&mut PartitionStatus)) {
-        let mut partitions = self.0.write();
+        let mut partitions = self.partitions.write();
         let blank = || PartitionStatus { partition, ..PartitionStatus::default() };
         change(partitions.entry(partition).or_insert_with(blank));
     }

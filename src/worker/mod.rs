@@ -133,6 +133,7 @@ pub enum Error {
 pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Error> {
     let epoch = open_epoch(&ports).await?;
     let recovered = checkpoint::bring_up_to_date(&*ports.ledger, &*ports.vectors, &epoch).await?;
+    ports.board.vectors_are_level();
     tracing::info!(?recovered, "the vector store is up to date");
     let mut membership = ports.log.join().await?;
     tasks.spawn(sweep::run(ports.ledger.clone(), ports.board.clone(), options.sweep_interval, tasks.clone()));

@@ -41,6 +41,7 @@ const SINGLE: [(&str, &str); 21] = [
     ("SPACES_OF_SAGAS", sql::SPACES_OF_SAGAS),
     ("WRITES", sql::WRITES),
     ("FINISH", sql::FINISH),
+    ("HEAD", sql::HEAD),
     ("HEADS", sql::HEADS),
     ("LIVE_AMONG", sql::LIVE_AMONG),
     ("ADD_LIVE", sql::ADD_LIVE),

@@ -90,9 +90,9 @@ macro_rules! step {
     };
 }
 
-/// The relations that have this end among what was reached, and the other one live.
+/// The relations that have this end among what was reached, and the other one live; but for some.
 macro_rules! reached {
-    ($at:literal, $other:literal) => {
+    ($at:literal, $other:literal, $but:literal) => {
         relations!(
             "CAST((SELECT count(*) FROM reach) AS TEXT)",
             concat!(
@@ -103,7 +103,8 @@ macro_rules! reached {
                 $other,
                 " = $1 OR EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
                 $other,
-                " AND head.image IS NOT NULL))"
+                " AND head.image IS NOT NULL))",
+                $but
             )
         )
     };
@@ -248,9 +249,9 @@ statements! {
         " UNION ",
         step!("target_key", "source_key"),
         " LIMIT $4) ",
-        reached!("source_key", "target_key"),
-        " UNION ",
-        reached!("target_key", "source_key"),
+        reached!("source_key", "target_key", ""),
+        " UNION ALL ",
+        reached!("target_key", "source_key", " AND relation.source_key NOT IN (SELECT key FROM reach)"),
         " ORDER BY 1"
     );
     /// The order of the join is fixed: from the few memories of a session to their relations.
