@@ -376,11 +376,6 @@ impl App {
             surface: if config.role == Role::Worker { http::Surface::Health } else { http::Surface::Whole },
         };
         let (tasks, server_tasks) = (Tasks::new(), Tasks::new());
-        if config.role != Role::All && config.vector.kind != VectorKind::Qdrant {
-            tracing::warn!(
-                "the vector store is this process's own; a search sees what this process has written"
-            );
-        }
         let works = config.role != Role::Api;
         let worker = works.then(|| tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone())));
         let serve = http::serve(listener, http_ports, config.http.clone(), server_tasks.clone());

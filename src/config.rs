@@ -297,6 +297,11 @@ impl Config {
             let fix = "`role` is not `all`, but a ledger on SQLite is one process's own; set `ledger.url`";
             return Err(Error(fix.to_owned()));
         }
+        if self.role != Role::All && self.vector.kind != VectorKind::Qdrant {
+            let fix = "`role` is not `all`, but this vector store is one process's own, and a search elsewhere would \
+                       see nothing of it; set `vector.kind = \"qdrant\"` and `qdrant.url`";
+            return Err(Error(fix.to_owned()));
+        }
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
@@ -466,6 +471,27 @@ mod tests {
             assert!(refusal.contains("`ledger.pool` is no setting"), "{refusal}");
             Ok(())
         });
+    }
+
+    #[test]
+    #[cfg(all(feature = "kafka", feature = "postgres", feature = "qdrant"))]
+    fn a_process_that_works_with_others_is_refused_each_store_that_they_cannot_share() {
+        for role in ["api", "worker"] {
+            Jail::expect_with(|jail| {
+                jail.set_env("ENGRAFT_ROLE", role);
+                let mut is_refused = |name: &str, value: &str, fix: &str| {
+                    let refusal = load(None, &Flags::default()).expect_err("refused").to_string();
+                    assert!(refusal.contains("`role`") && refusal.contains(fix), "{refusal}");
+                    jail.set_env(name, value);
+                };
+                is_refused("ENGRAFT_LOG__KIND", "kafka", "`log.kind = \"kafka\"`");
+                is_refused("ENGRAFT_LEDGER__URL", "postgres://db/engraft", "`ledger.url`");
+                is_refused("ENGRAFT_VECTOR__KIND", "memory", "`vector.kind = \"qdrant\"`");
+                is_refused("ENGRAFT_VECTOR__KIND", "qdrant", "`qdrant.url`");
+                assert!(load(None, &Flags::default()).is_ok());
+                Ok(())
+            });
+        }
     }
 
     #[test]
