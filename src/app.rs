@@ -8,6 +8,8 @@
 //! The only file that names concrete stores. One process may have a data folder open; each store's
 //! own lock says so.
 
+mod signals;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -48,6 +50,8 @@ use crate::{
     vector::{self, memory::MemoryVectors},
     worker,
 };
+
+pub(crate) use signals::signalled;
 
 /// Why the server cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -484,24 +488,4 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     app.stop().await;
     tracing::info!("stopped; everything that was accepted is on disk");
     ended
-}
-
-/// Resolves at SIGINT or SIGTERM.
-pub(crate) async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = |kind: SignalKind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "this signal cannot be listened to");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-    }
 }
