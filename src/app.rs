@@ -8,6 +8,8 @@
 //! The only file that names concrete stores. One process may have a data folder open; each store's
 //! own lock says so.
 
+mod signals;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -48,6 +50,8 @@ use crate::{
     vector::{self, memory::MemoryVectors},
     worker::{self, board::Level},
 };
+
+pub(crate) use signals::signalled;
 
 /// Why the server cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -378,11 +382,6 @@ impl App {
             surface: if config.role == Role::Worker { http::Surface::Health } else { http::Surface::Whole },
         };
         let (tasks, server_tasks) = (Tasks::new(), Tasks::new());
-        if config.role != Role::All && config.vector.kind != VectorKind::Qdrant {
-            tracing::warn!(
-                "the vector store is this process's own; a search sees what this process has written"
-            );
-        }
         let works = config.role != Role::Api;
         let worker = works.then(|| tasks.spawn(worker::run(worker_ports, worker_options, tasks.clone())));
         let serve = http::serve(listener, http_ports, config.http.clone(), server_tasks.clone());
@@ -498,24 +497,4 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     app.stop().await;
     tracing::info!("stopped; everything that was accepted is on disk");
     ended
-}
-
-/// Resolves at SIGINT or SIGTERM.
-pub(crate) async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = |kind: SignalKind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "this signal cannot be listened to");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-    }
 }

@@ -10,7 +10,9 @@
 //! address = "[::1]:7878"    ENGRAFT_HTTP__ADDRESS='[::1]:7878'   --address '[::1]:7878'
 //! ```
 
+mod nearest;
 mod origin;
+mod shared;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,7 @@ use crate::{
     vector::qdrant::Options as QdrantOptions,
 };
 
+use nearest::nearest;
 pub use origin::{Origin, Setting};
 
 /// The file that is read when none is named, if it is there.
@@ -286,17 +289,8 @@ impl Config {
             let fix = "`log.kind = \"kafka\"` needs a build with `--features kafka`; use \"embedded\"";
             return Err(Error(fix.to_owned()));
         }
-        if self.role != Role::All && self.log.kind == LogKind::Embedded {
-            let fix =
-                "`role` is not `all`, but an embedded log is one process's own; set `log.kind = \"kafka\"`";
-            return Err(Error(fix.to_owned()));
-        }
         self.kafka.check().map_err(|error| Error(error.to_string()))?;
         self.ledger.check().map_err(|error| Error(error.to_string()))?;
-        if self.role != Role::All && self.ledger.kind() == ledger::options::Kind::Sqlite {
-            let fix = "`role` is not `all`, but a ledger on SQLite is one process's own; set `ledger.url`";
-            return Err(Error(fix.to_owned()));
-        }
         if self.vector.kind == VectorKind::Edge && !cfg!(feature = "edge") {
             let fix = "`vector.kind = \"edge\"` needs a build with `--features edge`; use \"memory\"";
             return Err(Error(fix.to_owned()));
@@ -306,7 +300,7 @@ impl Config {
             return Err(Error(fix.to_owned()));
         }
         self.qdrant.check().map_err(|error| Error(error.to_string()))?;
-        Ok(())
+        shared::check(self)
     }
 }
 
@@ -373,31 +367,6 @@ fn placed(sentence: &str, settings: &[Setting]) -> String {
     let places: Vec<String> =
         settings.iter().filter(named).map(|setting| setting.origin.to_string()).collect();
     if places.is_empty() { sentence.to_owned() } else { format!("{sentence} (set in {})", places.join(", ")) }
-}
-
-/// The known name with the fewest edits, if it is near enough to be meant.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let nearest = known.iter().map(|candidate| (edits(name, candidate), *candidate)).min()?;
-    (nearest.0 <= 1 + name.len() / 4).then_some(nearest.1)
-}
-
-/// Levenshtein distance in bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (index, x) in a.bytes().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let above = *cell;
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(x != y));
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

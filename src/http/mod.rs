@@ -13,6 +13,7 @@
 //! no handler reaches a store past it.
 
 mod access;
+mod asyncapi;
 mod body;
 mod breakers;
 mod commands;

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, breakers, commands, docs, events, find, history, memories, metrics, openapi,
+    Shared, asyncapi, breakers, commands, docs, events, find, history, memories, metrics, openapi,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, stats, status, walks, writes,
 };
@@ -48,6 +48,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/schemas/{name}", get(schemas::show))
         .route("/openapi.json", get(openapi::show))
+        .route("/asyncapi.yaml", get(asyncapi::show))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::asset))
         .route("/livez", get(status::alive))

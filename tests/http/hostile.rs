@@ -108,6 +108,7 @@ const ENTRIES: &[(&str, &str, Probe)] = &[
     ("GET", "/metrics", Probe::Operator("/metrics")),
     ("GET", "/schemas/{name}", Probe::Open("/schemas/memory.put.v1")),
     ("GET", "/openapi.json", Probe::Open("/openapi.json")),
+    ("GET", "/asyncapi.yaml", Probe::Open("/asyncapi.yaml")),
     ("GET", "/docs", Probe::Open("/docs")),
     ("GET", "/docs/{file}", Probe::Open("/docs/start.js")),
     ("GET", "/livez", Probe::Open("/livez")),

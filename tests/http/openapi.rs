@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::world::{Ask, World, routes, run};
 
 const COMMITTED: &str = include_str!("../../openapi.json");
+/// The contract of the topics.
+const TOPICS: &str = include_str!("../../asyncapi.yaml");
 
 #[test]
 fn the_document_has_every_route_and_no_other() {
@@ -50,6 +52,9 @@ fn the_document_is_served_and_shown_without_anything_from_outside() {
         let world = World::new().await;
         let get = async |path: &str| world.ask(Ask::new("GET", path)).await;
         assert_eq!(get("/openapi.json").await.text, COMMITTED);
+        let topics = get("/asyncapi.yaml").await;
+        assert_eq!(topics.header("content-type"), Some("application/yaml"));
+        assert_eq!(topics.text, TOPICS);
         let page = get("/docs").await;
         assert_eq!(page.status, 200);
         let parts = page.text.split(['"', '\'']).filter(|part| part.starts_with("docs/"));

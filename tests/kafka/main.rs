@@ -16,6 +16,7 @@ mod broker;
 mod checks;
 mod group;
 mod log;
+#[cfg(all(feature = "edge", feature = "postgres", feature = "qdrant"))]
 mod processes;
 mod serve;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]

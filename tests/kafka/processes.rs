@@ -2,7 +2,8 @@
 //! started again while clients write: nothing is lost, doubled or reordered.
 //!
 //! Commands come over HTTP through a process that works on nothing, and outcomes are asked of it: whoever
-//! finishes a command, it can tell. The ledger is on the Postgres of `ENGRAFT_TEST_POSTGRES`.
+//! finishes a command, it can tell. The ledger is on the Postgres of `ENGRAFT_TEST_POSTGRES`, vectors are on a
+//! stand-in for a Qdrant server, which outlives every worker.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use engraft::{audit::history::check, random::Random};
+use engraft::{
+    audit::history::check,
+    random::Random,
+    vector::qdrant::standin::{self, Standin},
+};
 use rdkafka::Message;
 
 use crate::{
@@ -34,6 +39,7 @@ const TOO_LONG: Duration = Duration::from_secs(13);
 /// The stores that every process of a test shares, and where the next process lives.
 struct Cluster {
     broker: Broker,
+    vectors: Standin,
     folder: tempfile::TempDir,
     settings: Vec<(&'static str, String)>,
     homes: usize,
@@ -43,6 +49,9 @@ impl Cluster {
     async fn new(test: &str) -> Option<Self> {
         let postgres = told("ENGRAFT_TEST_POSTGRES", test)?;
         let broker = world(test).await?;
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = standin::Options::on_loopback(&folder.path().join("standin"));
+        let vectors = Standin::start(vectors).await.unwrap();
         let schema = broker.options.topic_prefix.replace(['.', '-'], "_");
         let settings = vec![
             ("ENGRAFT_LOG__KIND", "kafka".to_owned()),
@@ -50,9 +59,10 @@ impl Cluster {
             ("ENGRAFT_KAFKA__TOPIC_PREFIX", broker.options.topic_prefix.clone()),
             ("ENGRAFT_LEDGER__URL", postgres),
             ("ENGRAFT_LEDGER__POSTGRES__SCHEMA", schema),
-            ("ENGRAFT_VECTOR__KIND", "memory".to_owned()),
+            ("ENGRAFT_VECTOR__KIND", "qdrant".to_owned()),
+            ("ENGRAFT_QDRANT__URL", vectors.url()),
         ];
-        Some(Self { broker, folder: tempfile::tempdir().unwrap(), settings, homes: 0 })
+        Some(Self { broker, vectors, folder, settings, homes: 0 })
     }
 
     /// Where one more process of this role lives.
@@ -132,12 +142,12 @@ async fn processes_that_are_killed_stopped_and_replaced_lose_nothing_and_double_
     api.stop();
     println!("killed, told to leave, stopped too long: {changes:?}; {} acknowledged", findings.acknowledged);
     assert!(findings.is_clean(), "seed {seed}: {findings:#?}");
-    let mut home = cluster.home("all");
-    // Each process has vectors of its own; an index in a folder is made from the heads when it is opened.
-    home.settings.push(("ENGRAFT_VECTOR__KIND", "edge".to_owned()));
+    let home = cluster.home("all");
     std::fs::create_dir_all(&home.folder).unwrap();
     let audit = home.engraft(&["audit", "--deep", "-o", "json"]).output().unwrap();
     let (said, words) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
     assert_eq!(audit.status.code(), Some(0), "{said} {words}");
+    println!("{}", said.trim());
     cluster.judge_copies(findings.acknowledged).await;
+    cluster.vectors.stop().await;
 }

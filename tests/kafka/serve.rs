@@ -324,3 +324,81 @@ async fn a_record_that_is_wrong_ends_as_the_contract_says_and_the_next_one_is_do
     assert_eq!(answered, with_outcome, "a record that cannot be read has no outcome event");
     stack.end();
 }
+
+/// The trace that every command below belongs to.
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// The header that structured events are known by.
+const STRUCTURED: &str = "content-type=application/cloudevents+json";
+
+/// A put as a CloudEvent of both forms, with these attributes more: headers and value.
+fn events(id: &str, memory: &str, attributes: &[(&str, &str)]) -> [(Vec<String>, String); 2] {
+    let data = json!({ "id": memory, "content": "Ada likes tea" });
+    let ids = [format!("{id}-binary"), format!("{id}-structured")];
+    let fixed = [("specversion", "1.0"), ("source", "/agents/ada"), ("type", "memory.put")];
+    let all = |id| [&fixed[..], &[("id", id)], attributes].concat();
+    let headers = all(&ids[0]).iter().map(|(name, value)| format!("ce_{name}={value}")).collect();
+    let mut event = json!({ "space": SPACE, "data": data });
+    all(&ids[1]).iter().for_each(|(name, value)| event[*name] = json!(value));
+    [(headers, data.to_string()), (vec![STRUCTURED.to_owned()], event.to_string())]
+}
+
+impl Stack {
+    /// Sends it, and waits for its outcome event.
+    async fn answer(&self, headers: &[String], value: &str) -> (Outcome, BTreeMap<String, Bytes>) {
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        let position = self.send(&Sent { headers: &headers, ..bare(value) }).await;
+        self.outcome(position).await
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_expired_before_it_could_start_fails_and_is_never_applied() {
+    let test = "a_command_that_expired_before_it_could_start_fails_and_is_never_applied";
+    let Some(stack) = Stack::new(test).await else { return };
+    for (headers, value) in events("late", "late", &[("expirytime", "2001-01-01T00:00:00Z")]) {
+        let (outcome, headers) = stack.answer(&headers, &value).await;
+        assert_eq!((outcome.verdict, outcome.code.as_str()), (Verdict::Failed, "expired"), "{outcome:?}");
+        assert_eq!(outcome.errors[0].pointer, "/expirytime");
+        assert!(outcome.records.is_empty(), "{outcome:?}");
+        assert_eq!(headers["ce_type"], "engraft.outcome.failed.v1");
+    }
+    for (headers, value) in events("timely", "timely", &[("expirytime", "2999-01-01T00:00:00Z")]) {
+        let (outcome, _) = stack.answer(&headers, &value).await;
+        assert_eq!(outcome.verdict, Verdict::Committed, "{outcome:?}");
+    }
+    assert_eq!(stack.get("/v1/memories/acme/late").await.0, 404);
+    assert_eq!(stack.get("/v1/memories/acme/timely").await.0, 200);
+    stack.end();
+}
+
+#[tokio::test]
+async fn what_a_command_is_traced_by_is_carried_to_its_outcome() {
+    let test = "what_a_command_is_traced_by_is_carried_to_its_outcome";
+    let Some(stack) = Stack::new(test).await else { return };
+    let traced = [
+        ("correlationid", "flow-7"),
+        ("causationid", "what-came-before"),
+        ("traceparent", TRACEPARENT),
+        ("tracestate", "vendor=1"),
+    ];
+    let expired = [&traced[..], &[("expirytime", "2001-01-01T00:00:00Z")]].concat();
+    for (id, attributes) in [("done", &traced[..]), ("refused", &expired)] {
+        for (headers, value) in events(id, id, attributes) {
+            let (outcome, headers) = stack.answer(&headers, &value).await;
+            assert_eq!(outcome.verdict == Verdict::Committed, id == "done", "{outcome:?}");
+            assert_eq!(headers["ce_correlationid"], "flow-7");
+            assert_eq!(headers["ce_traceparent"], TRACEPARENT);
+            assert_eq!(headers["ce_tracestate"], "vendor=1");
+            // What caused an outcome is its command.
+            assert_eq!(headers["ce_causationid"], outcome.command.id.as_bytes());
+        }
+    }
+    // A library that traces knows nothing of CloudEvents: it sets a header of its own.
+    for (mut headers, value) in events("by-header", "by-header", &[]) {
+        headers.push(format!("traceparent={TRACEPARENT}"));
+        let (_, headers) = stack.answer(&headers, &value).await;
+        assert_eq!(headers["ce_traceparent"], TRACEPARENT);
+        assert!(!headers.contains_key("ce_correlationid") && !headers.contains_key("ce_tracestate"));
+    }
+    stack.end();
+}

@@ -353,6 +353,11 @@ fn server(document: &mut Document) {
         .answer(200, "The document", &[(JSON, json!({"type": "object"}))], &[])
         .problems::<Problem>(&[]);
     document
+        .operation("get", "/asyncapi.yaml", "get_asyncapi", "The contract of the topics (AsyncAPI 3.0)")
+        .open()
+        .answer(200, "The document", &[("application/yaml", json!({"type": "object"}))], &[])
+        .problems::<Problem>(&[]);
+    document
         .operation("get", "/docs", "get_docs", "This document, for people")
         .open()
         .answer(200, "A page", &any("text/html"), &[])

@@ -21,6 +21,8 @@
 pub mod event;
 pub mod options;
 
+#[cfg(all(test, feature = "kafka"))]
+mod asyncapi;
 #[cfg(feature = "kafka")]
 mod client;
 #[cfg(feature = "kafka")]

@@ -19,7 +19,7 @@ pub mod relation;
 pub mod space;
 pub mod text;
 
-use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
 /// A schema: its name without `.json`, and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,11 @@ macro_rules! files {
         #[must_use]
         pub fn generate() -> Vec<(&'static str, Schema)> {
             vec![$(($name, schema_of::<$type>())),*]
+        }
+
+        /// References to all schemas, which `generator` has from then on: name and reference.
+        pub fn refer(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+            vec![$(($name, generator.subschema_for::<$type>())),*]
         }
     };
 }
