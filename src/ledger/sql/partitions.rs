@@ -23,7 +23,7 @@ const KEYED: [(&str, &[&str]); 7] = [
 const BEFORE_TABLE: [&str; 4] = ["FROM", "JOIN", "UPDATE", "INTO"];
 
 /// What a transaction reads and moves, one by one.
-const SINGLE: [(&str, &str); 21] = [
+const SINGLE: [(&str, &str); 22] = [
     ("LOCK_PARTITION", sql::LOCK_PARTITION),
     ("WRITE_PARTITION", sql::WRITE_PARTITION),
     ("SPACE_NUMBERS", sql::SPACE_NUMBERS),
