@@ -147,7 +147,11 @@ async fn processes_that_are_killed_stopped_and_replaced_lose_nothing_and_double_
     let audit = home.engraft(&["audit", "--deep", "-o", "json"]).output().unwrap();
     let (said, words) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
     assert_eq!(audit.status.code(), Some(0), "{said} {words}");
-    println!("{}", said.trim());
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(
+        report["read"]["points"].as_u64() > Some(0),
+        "no point that a worker wrote was looked at: {said}"
+    );
     cluster.judge_copies(findings.acknowledged).await;
     cluster.vectors.stop().await;
 }

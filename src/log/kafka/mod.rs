@@ -21,7 +21,8 @@
 pub mod event;
 pub mod options;
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
+#[cfg(feature = "kafka")]
 mod asyncapi;
 #[cfg(feature = "kafka")]
 mod client;
