@@ -36,6 +36,7 @@ struct Guarded {
     guard: Arc<Guard>,
 }
 
+#[expect(clippy::ptr_arg, reason = "it judges what a call answers, which is a vector")]
 fn judged(answers: &Vec<Result<AppendedAt, AppendError>>) -> Evidence {
     let failed =
         |answer: &Result<_, _>| matches!(answer, Err(AppendError::Unavailable(_) | AppendError::Unknown(_)));

@@ -217,7 +217,7 @@ fn every_route_is_tried() {
 #[test]
 fn two_hostile_spaces() {
     run(async {
-        let (world, position) = World::peopled().await;
+        let (world, position) = Box::pin(World::peopled()).await;
         let before = world.everything_of_the_other().await;
         for (method, route, probe) in ENTRIES {
             let what = format!("{method} {route}");
@@ -278,7 +278,7 @@ fn two_hostile_spaces() {
 #[test]
 fn cursors_consistency_tokens_and_ids_of_another_space_are_of_no_use() {
     run(async {
-        let (world, position) = World::peopled().await;
+        let (world, position) = Box::pin(World::peopled()).await;
         let listed: Value =
             serde_json::from_str(&world.shown("/v1/memories/space-of-b?limit=1").await).unwrap();
         let cursor = listed["next_cursor"].as_str().expect("there is more");
@@ -317,7 +317,7 @@ fn cursors_consistency_tokens_and_ids_of_another_space_are_of_no_use() {
 #[test]
 fn of_several_commands_those_for_another_space_are_refused_alone() {
     run(async {
-        let (world, _) = World::peopled().await;
+        let (world, _) = Box::pin(World::peopled()).await;
         let put = |space: &str| json!({"type": "memory.put", "space": space, "data": {"id": "m"}});
         let several = json!([put("ada"), put(OTHER), put("ada")]);
         let ask = Ask::new("POST", "/v1/commands").with("prefer", "wait=10").body(several);
@@ -342,7 +342,7 @@ fn of_several_commands_those_for_another_space_are_refused_alone() {
 #[test]
 fn a_role_may_what_it_says_and_nothing_above_it() {
     run(async {
-        let (world, _) = World::peopled().await;
+        let (world, _) = Box::pin(World::peopled()).await;
         let reads = Ask::new("GET", "/v1/memories/ada/own");
         let writes = Ask::new("PUT", "/v1/memories/ada/new").body("{}");
         let declares = Ask::new("PUT", "/v1/spaces/ada").body(r#"{"quota":100}"#);

@@ -72,6 +72,7 @@ pub(super) fn document() -> Value {
     search(&mut document);
     spaces(&mut document);
     server(&mut document);
+    contracts_and_health(&mut document);
     words(&mut document);
     let frame = json!({
         "openapi": "3.1.0",
@@ -336,6 +337,9 @@ fn server(document: &mut Document) {
         )
         .answer(200, "The figures", &[("text/plain", json!({"type": "string"}))], &[])
         .problems::<Problem>(&[NO_TOKEN, NO_ADMIN, BROKEN, AWAY]);
+}
+
+fn contracts_and_health(document: &mut Document) {
     let any = |media: &'static str| [(media, json!({"type": "string"}))];
     document
         .operation(

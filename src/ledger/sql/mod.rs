@@ -64,6 +64,9 @@ pub(super) struct Shared<D> {
 /// The number of a saga's first image, and its writes in order: whether each has an image, and its key.
 type Images = (i64, Vec<(bool, Key)>);
 
+/// As [`Images`], of the saga at an offset.
+type ImagesAt = (u64, i64, Vec<(bool, Key)>);
+
 /// Most sagas whose images' numbers are remembered: some 5 MB.
 const WRITTEN_MAX: usize = 50_000;
 
@@ -93,7 +96,7 @@ impl<D: Database> SqlLedger<D> {
         known.extend(spaces);
     }
 
-    fn remember_written(&self, lease: &Lease, written: Vec<(u64, i64, Vec<(bool, Key)>)>) {
+    fn remember_written(&self, lease: &Lease, written: Vec<ImagesAt>) {
         let mut known = self.shared.written.lock();
         if known.len() + written.len() > WRITTEN_MAX {
             known.clear();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 
 use super::{
-    SqlLedger,
+    ImagesAt, SqlLedger,
     cells::Cells,
     codec,
     driver::{Database, Session, Writer},
@@ -28,7 +28,7 @@ pub(super) struct SqlTransaction<D: Database> {
     pub(super) lease: Lease,
     pub(super) writer: D::Writer,
     /// Where the images are that this transaction wrote: known to others once it has committed.
-    pub(super) written: Vec<(u64, i64, Vec<(bool, Key)>)>,
+    pub(super) written: Vec<ImagesAt>,
     locked: PartitionRow,
     /// The partition's row as this transaction leaves it: written once, at commit.
     row: PartitionRow,
@@ -49,7 +49,7 @@ impl<D: Database> SqlTransaction<D> {
     }
 
     /// What is known of where the images of these sagas are; leaves the offsets of the others.
-    pub(super) fn written_before(&mut self, offsets: &mut Vec<u64>) -> Vec<(u64, i64, Vec<(bool, Key)>)> {
+    pub(super) fn written_before(&mut self, offsets: &mut Vec<u64>) -> Vec<ImagesAt> {
         let mut found = Vec::with_capacity(offsets.len());
         let mut known = self.ledger.shared.written.lock();
         offsets.retain(|offset| match known.remove(&(self.lease.partition, self.lease.epoch, *offset)) {

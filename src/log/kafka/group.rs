@@ -136,6 +136,7 @@ impl ConsumerContext for Rebalances {
 
 /// Whether a client that is being closed has ended, or does so within moments. One that waits for an
 /// acknowledgement never does; to one that has ended, librdkafka would let an acknowledgement wait for ever.
+#[expect(clippy::disallowed_methods, reason = "the driver's own thread waits here, which runs no tasks")]
 fn terminates<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
     let looks = CLOSING_PAUSE.as_millis() / CLOSING_LOOK.as_millis();
     (0..looks).any(|_| {

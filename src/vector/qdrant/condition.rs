@@ -25,7 +25,7 @@ enum Holds {
     /// For none.
     Never,
     /// For those that the server says.
-    If(ServerCondition),
+    If(Box<ServerCondition>),
 }
 
 /// The points of `space` that fulfil `filter`, and `vector` besides; `None` when none can.
@@ -34,7 +34,7 @@ pub(super) fn within(space: &Space, vector: ServerCondition, filter: &Filter) ->
     match holds(filter) {
         Holds::Always => {}
         Holds::Never => return None,
-        Holds::If(condition) => must.push(condition),
+        Holds::If(condition) => must.push(*condition),
     }
     Some(ServerFilter { must, ..ServerFilter::default() })
 }
@@ -79,7 +79,7 @@ fn nested(filter: ServerFilter) -> ServerCondition {
 fn holds(filter: &Filter) -> Holds {
     let fields = [(point::KIND, &filter.kinds), (point::SESSION, &filter.sessions)];
     let fields = fields.into_iter().filter(|(_, wanted)| !wanted.is_empty());
-    let fields = fields.map(|(field, wanted)| Holds::If(any_text(field, wanted)));
+    let fields = fields.map(|(field, wanted)| Holds::If(Box::new(any_text(field, wanted))));
     let properties = filter.properties.iter().map(|(name, condition)| property(name, condition));
     let any = (!filter.any.is_empty()).then(|| one_of(filter.any.iter().map(holds)));
     let not = filter.not.as_ref().map(|filter| none_of(holds(filter)));
@@ -92,10 +92,10 @@ fn all_of(parts: impl Iterator<Item = Holds>) -> Holds {
         match part {
             Holds::Always => {}
             Holds::Never => return Holds::Never,
-            Holds::If(condition) => must.push(condition),
+            Holds::If(condition) => must.push(*condition),
         }
     }
-    if must.is_empty() { Holds::Always } else { Holds::If(all(must)) }
+    if must.is_empty() { Holds::Always } else { Holds::If(Box::new(all(must))) }
 }
 
 fn one_of(parts: impl Iterator<Item = Holds>) -> Holds {
@@ -104,22 +104,23 @@ fn one_of(parts: impl Iterator<Item = Holds>) -> Holds {
         match part {
             Holds::Always => return Holds::Always,
             Holds::Never => {}
-            Holds::If(condition) => should.push(condition),
+            Holds::If(condition) => should.push(*condition),
         }
     }
     if should.is_empty() {
         return Holds::Never;
     }
-    Holds::If(nested(ServerFilter { should, ..ServerFilter::default() }))
+    Holds::If(Box::new(nested(ServerFilter { should, ..ServerFilter::default() })))
 }
 
 fn none_of(part: Holds) -> Holds {
     match part {
         Holds::Always => Holds::Never,
         Holds::Never => Holds::Always,
-        Holds::If(condition) => {
-            Holds::If(nested(ServerFilter { must_not: vec![condition], ..ServerFilter::default() }))
-        }
+        Holds::If(condition) => Holds::If(Box::new(nested(ServerFilter {
+            must_not: vec![*condition],
+            ..ServerFilter::default()
+        }))),
     }
 }
 
@@ -133,21 +134,22 @@ fn property(name: &str, condition: &Condition) -> Holds {
     match condition {
         Condition::AnyOf(wanted) => one_of(wanted.iter().map(|value| equal(&path, value))),
         Condition::Range { gte, gt, lte, lt } => {
-            Holds::If(range(&path, Range { gte: *gte, gt: *gt, lte: *lte, lt: *lt }))
+            Holds::If(Box::new(range(&path, Range { gte: *gte, gt: *gt, lte: *lte, lt: *lt })))
         }
     }
 }
 
 /// Holds when the property equals `value`, in the sense of [`exact`].
 fn equal(path: &str, value: &Value) -> Holds {
-    let number =
-        |value: f64| Holds::If(range(path, Range { gte: Some(value), lte: Some(value), ..Range::default() }));
+    let number = |value: f64| {
+        Holds::If(Box::new(range(path, Range { gte: Some(value), lte: Some(value), ..Range::default() })))
+    };
     match value {
-        Value::String(text) => Holds::If(matches(path, MatchValue::Keyword(text.clone()))),
-        Value::Bool(flag) => Holds::If(matches(path, MatchValue::Boolean(*flag))),
+        Value::String(text) => Holds::If(Box::new(matches(path, MatchValue::Keyword(text.clone())))),
+        Value::Bool(flag) => Holds::If(Box::new(matches(path, MatchValue::Boolean(*flag)))),
         Value::Number(wanted) => match wanted.as_i64() {
             Some(whole) if whole.unsigned_abs() < exact::EXACT_INTEGER_MAX => number(whole as f64),
-            Some(whole) => Holds::If(matches(path, MatchValue::Integer(whole))),
+            Some(whole) => Holds::If(Box::new(matches(path, MatchValue::Integer(whole)))),
             None => wanted.as_f64().map_or(Holds::Never, number),
         },
         Value::Null | Value::Array(_) | Value::Object(_) => Holds::Never,

@@ -102,7 +102,7 @@ impl Project for QdrantVectors {
 #[async_trait]
 impl Read for QdrantVectors {
     async fn search(&self, search: &Search) -> Result<Vec<Hit>, Error> {
-        question::search(&self.collection, search).await
+        Box::pin(question::search(&self.collection, search)).await
     }
 
     async fn ids(&self, cursor: Option<String>, limit: usize) -> Result<(Vec<Uuid>, Option<String>), Error> {

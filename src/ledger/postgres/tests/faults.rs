@@ -1,5 +1,11 @@
 //! What becomes of a transaction when its connection, its server or its owner fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers say by panicking that they cannot go on"
+)]
+
 use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};

@@ -3,6 +3,12 @@
 //! All of it needs a real server: `ENGRAFT_TEST_POSTGRES` is its address. Without one the tests say so
 //! where the runner collects it, and pass. Each test has a schema of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers say by panicking that they cannot go on"
+)]
+
 mod faults;
 mod proxy;
 mod world;

@@ -1,5 +1,11 @@
 //! A TCP proxy before the server, which can swallow answers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers say by panicking that they cannot go on"
+)]
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -1,5 +1,11 @@
 //! A schema for each test, on the server that the runner started.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers say by panicking that they cannot go on"
+)]
+
 use std::{
     io::Write as _,
     sync::atomic::{AtomicU64, Ordering},

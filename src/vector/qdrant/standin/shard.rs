@@ -156,7 +156,7 @@ impl Shard {
         if self.meta.lock().dense.contains_key(name) {
             return Err(Status::already_exists("there is a vector of this name"));
         }
-        let create = CreateVectorName { vector_name: name.to_owned().into(), config };
+        let create = CreateVectorName { vector_name: name.to_owned(), config };
         self.update(UpdateOperation::VectorNameOperation(VectorNameOperations::CreateVectorName(create)))?;
         self.change_meta(|meta| meta.dense.extend([(name.to_owned(), (size, distance))]))
     }
