@@ -52,7 +52,7 @@ impl Read for Heads {
         depth: u32,
         limit: usize,
     ) -> Result<Vec<Neighbor>, Error> {
-        let around = self.0.reach(memory_key(space, id), &walk.types, depth).await.map_err(unavailable)?;
+        let around = self.0.reach(memory_key(space, id), &walk.steps(), depth).await.map_err(unavailable)?;
         match around {
             Some(relations) => walk::neighbors(&Around::of(relations), space, id, walk, depth, limit).await,
             None => walk::neighbors(self, space, id, walk, depth, limit).await,

@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, VecDeque};
 use async_trait::async_trait;
 
 use super::{Direction, Edge, Error, Neighbor, Read, Walk};
-use crate::model::{MemoryId, Relation, RelationKey, Space};
+use crate::{
+    ledger::questions::Steps,
+    model::{MemoryId, Name, Relation, RelationKey, Space},
+};
 
 /// What a walk needs of a backend beside its relations.
 #[async_trait]
@@ -36,6 +39,22 @@ impl Walk {
         let out = (relation.source == *id && direction != Direction::In).then_some(&relation.target);
         let back = (relation.target == *id && direction != Direction::Out).then_some(&relation.source);
         out.or(back)
+    }
+
+    /// The steps that count, as far as types and directions tell.
+    pub(super) fn steps(&self) -> Steps {
+        let of = |direction| match (self.direction, self.types.as_slice()) {
+            (Direction::Both, []) => None,
+            (Direction::Both, types) => Some(types.to_vec()),
+            (own, []) if own == direction => None,
+            (_, []) => Some(self.against.clone()),
+            (own, types) => {
+                let leads = |kind: &&Name| (own == direction) != self.against.contains(kind);
+                Some(types.iter().filter(leads).cloned().collect())
+            }
+        };
+        let any = (!self.types.is_empty()).then(|| self.types.clone());
+        Steps { any, out: of(Direction::Out), back: of(Direction::In) }
     }
 }
 

@@ -79,6 +79,17 @@ impl CommandsQuestion {
     }
 }
 
+/// Which relations a walk follows. `None`: of any type; an empty list: none at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Steps {
+    /// In either direction.
+    pub any: Option<Vec<Name>>,
+    /// From their source to their target.
+    pub out: Option<Vec<Name>>,
+    /// From their target to their source.
+    pub back: Option<Vec<Name>>,
+}
+
 /// How much there is of a space.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -156,17 +167,16 @@ pub trait Questions: Send + Sync {
     /// What stood at a time. Costs a look at each head of the memory that was kept.
     async fn as_of(&self, space: &Space, memory: Key, at: Timestamp) -> Result<AsOf, Error>;
 
-    /// The live relations that a walk of `depth` hops from a memory may follow, whichever way it goes: all
-    /// that touch a memory fewer hops away, over relations of these types alone (none: of any), but for those
-    /// that lead to what is not live. `None`: there
+    /// The live relations that a walk of `depth` hops from a memory may follow by these steps, and perhaps more: all of
+    /// their types that touch a memory fewer hops away, but for those that lead to what is not live. `None`: there
     /// may be more than [`REACHED_MAX`] memories, or the ledger cannot tell at once; then go hop by hop.
     async fn reach(
         &self,
         memory: Key,
-        types: &[Name],
+        steps: &Steps,
         depth: u32,
     ) -> Result<Option<Vec<RelationHead>>, Error> {
-        let (_, _, _) = (memory, types, depth);
+        let (_, _, _) = (memory, steps, depth);
         Ok(None)
     }
 

@@ -67,14 +67,17 @@ pub(super) const TAKE_NUMBERS: &str = "UPDATE numbers SET last = last + $2 WHERE
 
 /// One hop further from `walk`, from one end of relations to the other.
 macro_rules! hop {
-    ($from:literal, $to:literal) => {
+    ($from:literal, $to:literal, $types:literal) => {
         concat!(
             "SELECT relation.",
             $to,
             " AS key FROM relation WHERE relation.",
             $from,
-            " = walk.key AND relation.weight IS NOT NULL \
-             AND (cardinality($3) = 0 OR relation.kind = ANY($3))"
+            " = walk.key AND relation.weight IS NOT NULL AND (cardinality(",
+            $types,
+            ") = 0 OR relation.kind = ANY(",
+            $types,
+            "))"
         )
     };
 }
@@ -104,9 +107,9 @@ macro_rules! reached {
 const REACH: &str = concat!(
     "WITH RECURSIVE walk (key, hops) AS (SELECT $1, 1 UNION \
      SELECT far.key, walk.hops + 1 FROM walk CROSS JOIN LATERAL (",
-    hop!("source_key", "target_key"),
+    hop!("source_key", "target_key", "$5"),
     " UNION ALL ",
-    hop!("target_key", "source_key"),
+    hop!("target_key", "source_key", "$6"),
     ") AS far WHERE walk.hops < $2 AND EXISTS \
      (SELECT 1 FROM head WHERE head.key = far.key AND head.image IS NOT NULL)), \
      reach AS MATERIALIZED (SELECT key FROM walk LIMIT $4) ",

@@ -17,6 +17,7 @@ use crate::{
         Error, Head, RelationHead, SagaRow,
         questions::{
             AsOf, CommandsQuestion, Counts, LOOKED_AT_MAX, Part, Past, Questions, REACHED_MAX, Selection,
+            Steps,
         },
     },
     model::{Key, MemoryId, Name, PartitionId, Space, State, Timestamp, Version},
@@ -210,12 +211,19 @@ impl<D: Database> Questions for SqlLedger<D> {
     async fn reach(
         &self,
         memory: Key,
-        types: &[Name],
+        steps: &Steps,
         depth: u32,
     ) -> Result<Option<Vec<RelationHead>>, Error> {
-        let types = texts(types.iter().map(Name::as_str));
+        // To the statement an empty list is any type, and no type has an empty name.
+        let list = |types: &Option<Vec<Name>>| match types.as_deref() {
+            None => texts(std::iter::empty()),
+            Some([]) => texts(std::iter::once("")),
+            Some(types) => texts(types.iter().map(Name::as_str)),
+        };
         let most = integer(REACHED as u64 + 1);
-        let rows = self.rows(sql::REACH, binds!(memory.0.as_slice(), depth, types, most)).await?;
+        let Steps { any, out, back } = steps;
+        let binds = binds!(memory.0.as_slice(), depth, list(any), most, list(out), list(back));
+        let rows = self.rows(sql::REACH, binds).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
             let (_, relation, reached) = rows::relation(row)?;

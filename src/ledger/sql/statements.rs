@@ -75,15 +75,17 @@ macro_rules! history {
 
 /// One hop further, from one end of relations to the other.
 macro_rules! step {
-    ($from:literal, $to:literal) => {
+    ($from:literal, $to:literal, $types:literal) => {
         concat!(
             "SELECT relation.",
             $to,
             ", reach.hops + 1 FROM reach then_join() relation ON relation.",
             $from,
-            " = reach.key WHERE reach.hops < $2 AND relation.weight IS NOT NULL \
-             AND (none($3) OR relation.kind IN list($3)) AND EXISTS \
-             (SELECT 1 FROM head WHERE head.key = relation.",
+            " = reach.key WHERE reach.hops < $2 AND relation.weight IS NOT NULL AND (none(",
+            $types,
+            ") OR relation.kind IN list(",
+            $types,
+            ")) AND EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
             $to,
             " AND head.image IS NOT NULL)"
         )
@@ -245,9 +247,9 @@ statements! {
     /// Ends that are not live are not there, but for the beginning.
     REACH = concat!(
         "WITH RECURSIVE reach(key, hops) AS MATERIALIZED (SELECT $1, 1 UNION ",
-        step!("source_key", "target_key"),
+        step!("source_key", "target_key", "$5"),
         " UNION ",
-        step!("target_key", "source_key"),
+        step!("target_key", "source_key", "$6"),
         " LIMIT $4) ",
         reached!("source_key", "target_key", ""),
         " UNION ALL ",
