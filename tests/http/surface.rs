@@ -153,7 +153,8 @@ fn what_is_wrong_is_told_by_its_place_and_in_no_words_of_the_program() {
                 if code == "invalid_field" {
                     assert_eq!(problem["errors"][0]["pointer"], format!("{before}{pointer}"), "{problem}");
                 }
-                let text = problem.to_string();
+                // All but the trace, whose digits may spell anything.
+                let text = format!("{}{}", problem["detail"], problem["errors"]);
                 assert!(!WORDS.iter().any(|word| text.contains(word)), "{body}: {text}");
             }
         }
