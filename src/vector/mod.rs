@@ -10,10 +10,14 @@
 //! Deletion writes a tombstone, which no search shows. This room derives sparse vectors from text
 //! ([`text`]), and knows nothing of sagas.
 
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod conditions;
 pub mod contract;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod exact;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod fields;
 pub mod memory;
 pub mod qdrant;
 pub mod text;

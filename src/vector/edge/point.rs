@@ -18,32 +18,14 @@ use qdrant_edge::{
 };
 use serde_json::{Map, Value};
 
+pub(super) use super::super::fields::{
+    DEAD, EPOCH, HAS_SPARSE, HASH, ID, KIND, PROPERTIES, SEQUENCE, SESSION, SPACE, SPARSE,
+};
 use super::super::{Payload, Point, Stored, Write};
 use crate::model::{Digest, MemoryId, Space, Sparse, Version};
 
 /// The dense vector's name.
 pub(super) const DENSE: &str = "dense";
-/// The sparse vector's name.
-pub(super) const SPARSE: &str = "sparse";
-/// Payload field: the space.
-pub(super) const SPACE: &str = "space";
-/// Payload field: the true id.
-pub(super) const ID: &str = "id";
-/// Payload field: the kind.
-pub(super) const KIND: &str = "kind";
-/// Payload field: the session.
-pub(super) const SESSION: &str = "session";
-/// Payload field: what holds the properties.
-pub(super) const PROPERTIES: &str = "properties";
-/// Payload field: the version's epoch.
-pub(super) const EPOCH: &str = "_e";
-/// Payload field: the version's sequence.
-pub(super) const SEQUENCE: &str = "_s";
-/// Payload field: the hash.
-pub(super) const HASH: &str = "_h";
-/// Payload field: set on a tombstone.
-pub(super) const DEAD: &str = "_dead";
-const HAS_SPARSE: &str = "_sparse";
 
 /// The id that the engine knows a memory by.
 pub(super) fn point_id(space: &Space, id: &MemoryId) -> PointId {

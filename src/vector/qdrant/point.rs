@@ -21,36 +21,17 @@ use qdrant_client::qdrant::{
 use serde_json::Map;
 use uuid::Uuid;
 
+pub(super) use super::super::fields::{
+    DEAD, EPOCH, HAS_SPARSE, HASH, ID, KIND, PROPERTIES, SEQUENCE, SESSION, SPACE, SPARSE,
+};
 use super::super::{Payload, Point, Stored, Write};
 use crate::model::{
     Digest, MemoryId, Space, Sparse, Version,
     space::{Layout, Metric},
 };
 
-/// The sparse vector's name.
-pub(super) const SPARSE: &str = "sparse";
-/// Payload field: the space.
-pub(super) const SPACE: &str = "space";
-/// Payload field: the true id.
-pub(super) const ID: &str = "id";
-/// Payload field: the kind.
-pub(super) const KIND: &str = "kind";
-/// Payload field: the session.
-pub(super) const SESSION: &str = "session";
-/// Payload field: what holds the properties.
-pub(super) const PROPERTIES: &str = "properties";
-/// Payload field: the version's epoch.
-pub(super) const EPOCH: &str = "_e";
-/// Payload field: the version's sequence.
-pub(super) const SEQUENCE: &str = "_s";
-/// Payload field: the hash.
-pub(super) const HASH: &str = "_h";
-/// Payload field: set on a tombstone.
-pub(super) const DEAD: &str = "_dead";
 /// Payload field: the name of the dense vector that counts.
 pub(super) const HAS_DENSE: &str = "_dense";
-/// Payload field: set where the sparse vector counts.
-pub(super) const HAS_SPARSE: &str = "_sparse";
 
 /// A dense vector's place in the collection: dimension and metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
