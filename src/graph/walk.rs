@@ -53,8 +53,7 @@ impl Walk {
                 Some(types.iter().filter(leads).cloned().collect())
             }
         };
-        let any = (!self.types.is_empty()).then(|| self.types.clone());
-        Steps { any, out: of(Direction::Out), back: of(Direction::In) }
+        Steps { out: of(Direction::Out), back: of(Direction::In) }
     }
 }
 

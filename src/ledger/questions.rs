@@ -82,8 +82,6 @@ impl CommandsQuestion {
 /// Which relations a walk follows. `None`: of any type; an empty list: none at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Steps {
-    /// In either direction.
-    pub any: Option<Vec<Name>>,
     /// From their source to their target.
     pub out: Option<Vec<Name>>,
     /// From their target to their source.

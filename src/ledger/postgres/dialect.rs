@@ -67,11 +67,13 @@ pub(super) const TAKE_NUMBERS: &str = "UPDATE numbers SET last = last + $2 WHERE
 
 /// One hop further from `walk`, from one end of relations to the other.
 macro_rules! hop {
-    ($from:literal, $to:literal, $types:literal) => {
+    ($from:literal, $to:literal, $leads:literal, $types:literal) => {
         concat!(
             "SELECT relation.",
             $to,
-            " AS key FROM relation WHERE relation.",
+            " AS key FROM relation WHERE ",
+            $leads,
+            " AND relation.",
             $from,
             " = walk.key AND relation.weight IS NOT NULL AND (cardinality(",
             $types,
@@ -82,21 +84,26 @@ macro_rules! hop {
     };
 }
 
-/// The relations that have this end among what was reached, and the other one live.
-macro_rules! reached {
-    ($at:literal, $other:literal) => {
+/// The steps from one end, which is among what was reached, to the other one, which is live.
+macro_rules! steps_from {
+    ($from:literal, $to:literal, $leads:literal, $types:literal) => {
         concat!(
             "SELECT relation.key, space.name, relation.source, relation.kind, relation.target, \
              relation.discriminator, relation.e, relation.s, relation.hash, relation.weight, \
              relation.properties, relation.valid_from, relation.valid_until, relation.used_at, \
              CAST((SELECT count(*) FROM reach) AS text) \
-             FROM relation JOIN space ON space.n = relation.space WHERE relation.",
-            $at,
-            " = ANY(ARRAY(SELECT key FROM reach)) AND relation.weight IS NOT NULL \
-             AND (cardinality($3) = 0 OR relation.kind = ANY($3)) AND (relation.",
-            $other,
+             FROM relation JOIN space ON space.n = relation.space WHERE ",
+            $leads,
+            " AND relation.",
+            $from,
+            " = ANY(ARRAY(SELECT key FROM reach)) AND relation.weight IS NOT NULL AND (cardinality(",
+            $types,
+            ") = 0 OR relation.kind = ANY(",
+            $types,
+            ")) AND (relation.",
+            $to,
             " = $1 OR EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
-            $other,
+            $to,
             " AND head.image IS NOT NULL))"
         )
     };
@@ -107,15 +114,15 @@ macro_rules! reached {
 const REACH: &str = concat!(
     "WITH RECURSIVE walk (key, hops) AS (SELECT $1, 1 UNION \
      SELECT far.key, walk.hops + 1 FROM walk CROSS JOIN LATERAL (",
-    hop!("source_key", "target_key", "$5"),
+    hop!("source_key", "target_key", "$4", "$5"),
     " UNION ALL ",
-    hop!("target_key", "source_key", "$6"),
+    hop!("target_key", "source_key", "$6", "$7"),
     ") AS far WHERE walk.hops < $2 AND EXISTS \
      (SELECT 1 FROM head WHERE head.key = far.key AND head.image IS NOT NULL)), \
-     reach AS MATERIALIZED (SELECT key FROM walk LIMIT $4) ",
-    reached!("source_key", "target_key"),
-    " UNION ",
-    reached!("target_key", "source_key"),
+     reach AS MATERIALIZED (SELECT key FROM walk LIMIT $3) ",
+    steps_from!("source_key", "target_key", "$4", "$5"),
+    " UNION ALL ",
+    steps_from!("target_key", "source_key", "$6", "$7"),
     " ORDER BY 1"
 );
 

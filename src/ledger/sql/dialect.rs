@@ -80,7 +80,9 @@ impl Column {
 /// is what lets the driver find its prepared statement.
 pub(in crate::ledger) struct Texts {
     dialect: Box<dyn Dialect>,
-    made: Mutex<HashMap<(&'static str, usize), Arc<str>>>,
+    /// By where a statement lies, how long it is and how many rows it has: to hash the whole of a long text would
+    /// be a good part of what a short read takes.
+    made: Mutex<HashMap<(usize, usize, usize), Arc<str>>>,
 }
 
 impl Texts {
@@ -90,9 +92,10 @@ impl Texts {
 
     /// `statement` for this database, with as many `rows` where it has a place for rows.
     pub(in crate::ledger) fn text(&self, statement: &'static str, rows: usize) -> Arc<str> {
+        let own = (statement.as_ptr().addr(), statement.len(), rows);
         let mut made = self.made.lock();
         let make = || self.expand(self.dialect.own(statement), rows).into();
-        Arc::clone(made.entry((statement, rows)).or_insert_with(make))
+        Arc::clone(made.entry(own).or_insert_with(make))
     }
 
     fn expand(&self, statement: &str, rows: usize) -> String {

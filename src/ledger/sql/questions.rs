@@ -214,15 +214,12 @@ impl<D: Database> Questions for SqlLedger<D> {
         steps: &Steps,
         depth: u32,
     ) -> Result<Option<Vec<RelationHead>>, Error> {
-        // To the statement an empty list is any type, and no type has an empty name.
-        let list = |types: &Option<Vec<Name>>| match types.as_deref() {
-            None => texts(std::iter::empty()),
-            Some([]) => texts(std::iter::once("")),
-            Some(types) => texts(types.iter().map(Name::as_str)),
-        };
-        let most = integer(REACHED as u64 + 1);
-        let Steps { any, out, back } = steps;
-        let binds = binds!(memory.0.as_slice(), depth, list(any), most, list(out), list(back));
+        // Whether any step leads a way, and over which types; to the statement an empty list is any.
+        let leads = |types: &Option<Vec<Name>>| types.as_ref().is_none_or(|types| !types.is_empty());
+        let list = |types: &Option<Vec<Name>>| texts(types.iter().flatten().map(Name::as_str));
+        let (most, Steps { out, back }) = (integer(REACHED as u64 + 1), steps);
+        let key = memory.0.as_slice();
+        let binds = binds!(key, depth, most, leads(out), list(out), leads(back), list(back));
         let rows = self.rows(sql::REACH, binds).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -232,6 +229,7 @@ impl<D: Database> Questions for SqlLedger<D> {
             }
             found.push(relation);
         }
+        found.dedup_by(|a, b| a.relation == b.relation);
         Ok(Some(found))
     }
 

@@ -73,15 +73,17 @@ macro_rules! history {
     };
 }
 
-/// One hop further, from one end of relations to the other.
+/// One hop further, from one end of relations to the other, where steps of these types lead that way at all.
 macro_rules! step {
-    ($from:literal, $to:literal, $types:literal) => {
+    ($from:literal, $to:literal, $leads:literal, $types:literal) => {
         concat!(
             "SELECT relation.",
             $to,
             ", reach.hops + 1 FROM reach then_join() relation ON relation.",
             $from,
-            " = reach.key WHERE reach.hops < $2 AND relation.weight IS NOT NULL AND (none(",
+            " = reach.key WHERE ",
+            $leads,
+            " AND reach.hops < $2 AND relation.weight IS NOT NULL AND (none(",
             $types,
             ") OR relation.kind IN list(",
             $types,
@@ -92,21 +94,25 @@ macro_rules! step {
     };
 }
 
-/// The relations that have this end among what was reached, and the other one live; but for some.
-macro_rules! reached {
-    ($at:literal, $other:literal, $but:literal) => {
+/// The steps from one end, which is among what was reached, to the other one, which is live.
+macro_rules! steps_from {
+    ($from:literal, $to:literal, $leads:literal, $types:literal) => {
         relations!(
             "CAST((SELECT count(*) FROM reach) AS TEXT)",
             concat!(
-                "relation JOIN space ON space.n = relation.space WHERE relation.",
-                $at,
-                " IN (SELECT key FROM reach) AND relation.weight IS NOT NULL \
-                 AND (none($3) OR relation.kind IN list($3)) AND (relation.",
-                $other,
+                "relation JOIN space ON space.n = relation.space WHERE ",
+                $leads,
+                " AND relation.",
+                $from,
+                " IN (SELECT key FROM reach) AND relation.weight IS NOT NULL AND (none(",
+                $types,
+                ") OR relation.kind IN list(",
+                $types,
+                ")) AND (relation.",
+                $to,
                 " = $1 OR EXISTS (SELECT 1 FROM head WHERE head.key = relation.",
-                $other,
-                " AND head.image IS NOT NULL))",
-                $but
+                $to,
+                " AND head.image IS NOT NULL))"
             )
         )
     };
@@ -243,17 +249,18 @@ statements! {
             WHERE relation.target_key IN keys($1) AND relation.weight IS NOT NULL"),
         " ORDER BY 1"
     );
-    /// Breadth first, so that its bound cuts off what is farthest; how many were reached stands in each row.
-    /// Ends that are not live are not there, but for the beginning.
+    /// Breadth first, so that its bound cuts off what is farthest; how many were reached stands in each row. A
+    /// relation that is stepped over both ways comes twice. Ends that are not live are not there, but for the
+    /// beginning.
     REACH = concat!(
         "WITH RECURSIVE reach(key, hops) AS MATERIALIZED (SELECT $1, 1 UNION ",
-        step!("source_key", "target_key", "$5"),
+        step!("source_key", "target_key", "$4", "$5"),
         " UNION ",
-        step!("target_key", "source_key", "$6"),
-        " LIMIT $4) ",
-        reached!("source_key", "target_key", ""),
+        step!("target_key", "source_key", "$6", "$7"),
+        " LIMIT $3) ",
+        steps_from!("source_key", "target_key", "$4", "$5"),
         " UNION ALL ",
-        reached!("target_key", "source_key", " AND relation.source_key NOT IN (SELECT key FROM reach)"),
+        steps_from!("target_key", "source_key", "$6", "$7"),
         " ORDER BY 1"
     );
     /// The order of the join is fixed: from the few memories of a session to their relations.
