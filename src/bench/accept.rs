@@ -28,9 +28,10 @@ use crate::{
     clock::SystemClock,
     guard::Guards,
     http,
-    ledger::Ledger as _,
-    log::{CommandLog as _, NewRecord, envelope::Limits},
+    ledger::Ledger,
+    log::{CommandLog, NewRecord, envelope::Limits},
     random::Random,
+    reader::Reader,
     tasks::Tasks,
     worker,
     worker::board::Board,
@@ -42,24 +43,50 @@ const CONNECTIONS: usize = 64;
 const PEAK: Duration = Duration::from_secs(3);
 const RUN: Duration = Duration::from_secs(5);
 
+/// What commands are accepted into.
+#[derive(Clone)]
+pub(super) struct Surface {
+    pub(super) log: Arc<dyn CommandLog>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) reader: Reader,
+    pub(super) backends: http::Backends,
+}
+
 /// Finds the peak, then runs both ways at half of it, in turns.
 ///
 /// # Errors
 /// [`Error`] when a store cannot be opened, or a command is not accepted.
 pub async fn accept(options: &Options) -> Result<Vec<Row>, Error> {
     let world = World::open(&options.folder.join("accept"), worker::Options::default()).await?;
-    let tasks = Tasks::new();
-    let address = serve(&world, &tasks).await?;
     world.append(vec![load::declaration(options.dimension, false)]).await?;
     let random = Random::from_seed(5, 0);
-    let records: Arc<[NewRecord]> = load::puts(&random, 0..options.count, options.dimension).into();
-    let next = Arc::new(AtomicU64::new(0));
+    let records = load::puts(&random, 0..options.count, options.dimension);
+    let surface = Surface {
+        log: Arc::new(world.log.clone()),
+        ledger: Arc::new(world.ledger.clone()),
+        reader: reader(&world),
+        backends: http::Backends { log: "embedded", ledger: "sqlite", vector: "edge", graph: "heads" },
+    };
+    let rows = accepted(surface, records, options.rounds).await?;
+    world.close().await?;
+    Ok(rows)
+}
+
+/// The same over any stores. A worker applies the records meanwhile.
+pub(super) async fn accepted(
+    surface: Surface,
+    records: Vec<NewRecord>,
+    rounds: usize,
+) -> Result<Vec<Row>, Error> {
+    let tasks = Tasks::new();
+    let address = serve(&surface, &tasks).await?;
+    let (records, next): (Arc<[NewRecord]>, _) = (records.into(), Arc::new(AtomicU64::new(0)));
     let peak = peak(address, &records, &next).await?;
     let rate = peak / 2.0;
     let mut ways = [Vec::new(), Vec::new()];
-    for _ in 0..options.rounds {
+    for _ in 0..rounds {
         let appended = open_loop(rate, |_| async {
-            let (log, records, next) = (world.log.clone(), Arc::clone(&records), Arc::clone(&next));
+            let (log, records, next) = (Arc::clone(&surface.log), Arc::clone(&records), Arc::clone(&next));
             Ok(async move || {
                 let answer = log.append(vec![fresh(&records, &next)]).await.pop();
                 answer.ok_or("no answer").map_err(at("append"))?.map(drop).map_err(at("append"))
@@ -71,7 +98,6 @@ pub async fn accept(options: &Options) -> Result<Vec<Row>, Error> {
     }
     let [of_log, of_http] = ways.map(|rounds| rounds.into_iter().flatten().collect::<Vec<f64>>());
     tasks.shut_down().await;
-    world.close().await?;
     let log = Row::percentiles("append", of_log);
     let http = Row::percentiles("accept", of_http);
     let tails = [&log, &http].map(|row| row.spent.get("p99").copied().unwrap_or_default() * 1e6);
@@ -81,28 +107,25 @@ pub async fn accept(options: &Options) -> Result<Vec<Row>, Error> {
     Ok(vec![Row::new("accept_peak", peak, "commands/s"), log.clone(), http.against(&log), log_tail, tail])
 }
 
-/// Starts the HTTP surface over the world's stores.
-async fn serve(world: &World, tasks: &Tasks) -> Result<SocketAddr, Error> {
-    while world.ledger.epoch().await.map_err(at("read the ledger"))?.is_none() {
+/// Starts the HTTP surface over these stores.
+async fn serve(of: &Surface, tasks: &Tasks) -> Result<SocketAddr, Error> {
+    while of.ledger.epoch().await.map_err(at("read the ledger"))?.is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(at("listen"))?;
     let address = listener.local_addr().map_err(at("listen"))?;
+    let Surface { log, ledger, reader, backends } = of.clone();
     let ports = http::Ports {
         surface: http::Surface::Whole,
-        log: Arc::new(world.log.clone()),
-        ledger: Arc::new(world.ledger.clone()),
-        reader: reader(world),
+        log,
+        ledger,
+        reader,
         guards: Guards::default(),
         board: Board::default(),
         clock: Arc::new(SystemClock),
         random: Random::from_system(),
         limits: Limits::default(),
-        guarantees: http::Guarantees {
-            guarantee: "saga",
-            meaning: "a benchmark",
-            backends: http::Backends { log: "embedded", ledger: "sqlite", vector: "edge", graph: "heads" },
-        },
+        guarantees: http::Guarantees { guarantee: "saga", meaning: "a benchmark", backends },
     };
     drop(tasks.spawn(http::serve(listener, ports, http::Options::default(), tasks.clone())));
     Ok(address)

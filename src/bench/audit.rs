@@ -22,7 +22,7 @@ pub async fn audit(options: &Options, mut loaded: impl FnMut(usize)) -> Result<R
         world.until(1 + last as u64).await?;
         loaded(last);
     }
-    let index = Arc::new(world.vectors.index().clone());
+    let index = Arc::new(world.index.clone());
     let ports = audit::Ports {
         ledger: Arc::new(world.ledger.clone()),
         points: Arc::clone(&index) as Arc<_>,

@@ -109,8 +109,7 @@ async fn restart(options: &Options, random: &Random) -> Result<Row, Error> {
     world.vectors.set_down(true);
     world.append_all(load::puts(random, 0..count, options.dimension), options.batch).await?;
     world.until_inboxed(1 + count as u64).await?;
-    world.tasks.kill();
-    world.let_go().await?;
+    world.kill().await?;
 
     let started = Instant::now();
     let world = World::open(&folder, worker::Options::default()).await?;

@@ -37,15 +37,35 @@ const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 0 };
 /// [`Error`] when the server does not answer.
 pub async fn ledger(options: &Options, url: &str) -> Result<Vec<Row>, Error> {
     let random = Random::from_system();
+    let (mut operator, schema) = schema(url, &random).await?;
+    let measured = measure(options, url, &schema, &mut operator, &random).await;
+    forget(&mut operator, &schema).await?;
+    measured
+}
+
+/// What a bare bulk upsert does on the server at `url`.
+#[cfg(feature = "qdrant")]
+pub(super) async fn bulk(options: &Options, url: &str, random: &Random) -> Result<Row, Error> {
+    let (mut operator, schema) = schema(url, &Random::from_system()).await?;
+    let row = bulk_row(options, &mut operator, 0, random).await;
+    forget(&mut operator, &schema).await?;
+    row
+}
+
+/// A connection whose tables lie in a new schema.
+pub(super) async fn schema(url: &str, random: &Random) -> Result<(PgConnection, String), Error> {
     let schema = format!("bench_{:032x}", random.nonce());
     let connect = PgConnectOptions::from_str(url)
         .map_err(|_| Error { step: "read the URL", why: "it is none of Postgres".to_owned() })?;
     let connect = connect.disable_statement_logging();
     let mut operator = PgConnection::connect_with(&connect).await.map_err(at("connect"))?;
     run(&mut operator, format!("CREATE SCHEMA {schema}; SET search_path = {schema}")).await?;
-    let measured = measure(options, url, &schema, &mut operator, &random).await;
-    run(&mut operator, format!("DROP SCHEMA {schema} CASCADE")).await?;
-    measured
+    Ok((operator, schema))
+}
+
+/// Drops that schema.
+pub(super) async fn forget(operator: &mut PgConnection, schema: &str) -> Result<(), Error> {
+    run(operator, format!("DROP SCHEMA {schema} CASCADE")).await
 }
 
 async fn measure(

@@ -17,9 +17,20 @@ pub(super) fn space() -> Space {
     Space::new("bench").expect("a constant name")
 }
 
+/// One of several spaces, so that partitions share the load.
+#[cfg(all(feature = "postgres", feature = "qdrant"))]
+pub(super) fn space_of(number: usize) -> Space {
+    Space::new(format!("bench-{number}")).expect("a plain name")
+}
+
 /// Declares the space.
 pub(super) fn declaration(dimension: usize, text: bool) -> NewRecord {
-    Draft::new(space(), "space.create", &json!({ "dimension": dimension, "text": text }))
+    declaration_of(space(), dimension, text)
+}
+
+/// Declares a space.
+pub(super) fn declaration_of(space: Space, dimension: usize, text: bool) -> NewRecord {
+    Draft::new(space, "space.create", &json!({ "dimension": dimension, "text": text }))
         .with_id("declare")
         .bare()
 }
@@ -40,18 +51,19 @@ pub(super) fn sentence(random: &Random) -> String {
 
 /// Puts of new memories, one a number, as bare JSON with base64 vectors. Ids rise with time, as UUIDv7 do.
 pub(super) fn puts(random: &Random, numbers: Range<usize>, dimension: usize) -> Vec<NewRecord> {
-    numbers
-        .map(|number| {
-            let data = format!(
-                r#"{{"id":"m-{number:010}-{:08x}","kind":"Episode","content":"{}","session":"s-{}","properties":{{"turn":{number}}},"vector":{{"b64":"{}"}}}}"#,
-                random.below(1 << 32),
-                sentence(random),
-                number / 50,
-                STANDARD.encode(f32s_to_bytes(&vector(random, dimension))),
-            );
-            let mut draft = Draft::new(space(), "memory.put", &json!({}));
-            draft.data = Bytes::from(data);
-            draft.with_id(format!("c-{number}")).bare()
-        })
-        .collect()
+    numbers.map(|number| put(random, space(), number, dimension)).collect()
+}
+
+/// One put of a new memory.
+pub(super) fn put(random: &Random, space: Space, number: usize, dimension: usize) -> NewRecord {
+    let data = format!(
+        r#"{{"id":"m-{number:010}-{:08x}","kind":"Episode","content":"{}","session":"s-{}","properties":{{"turn":{number}}},"vector":{{"b64":"{}"}}}}"#,
+        random.below(1 << 32),
+        sentence(random),
+        number / 50,
+        STANDARD.encode(f32s_to_bytes(&vector(random, dimension))),
+    );
+    let mut draft = Draft::new(space, "memory.put", &json!({}));
+    draft.data = Bytes::from(data);
+    draft.with_id(format!("c-{number}")).bare()
 }

@@ -11,10 +11,14 @@ mod audit;
 mod baseline;
 mod cpu;
 mod embedded;
+#[cfg(all(feature = "postgres", feature = "qdrant"))]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod ledger;
 mod load;
 mod reads;
+mod watched;
+mod work;
 mod world;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -25,6 +29,8 @@ pub use accept::accept;
 pub use adds::adds;
 pub use audit::audit;
 pub use embedded::embedded;
+#[cfg(all(feature = "postgres", feature = "qdrant"))]
+pub use kafka::{Servers, kafka};
 #[cfg(feature = "postgres")]
 pub use ledger::ledger;
 pub use reads::reads;

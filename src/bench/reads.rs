@@ -10,10 +10,10 @@ use super::{Error, Options, Row, at, load, world::World};
 use crate::{
     graph::{Direction, Walk, heads::Heads},
     ledger::Ledger,
-    log::{NewRecord, envelope::encode::Draft},
+    log::{CommandLog, NewRecord, envelope::encode::Draft},
     model::{MemoryId, Space},
     random::Random,
-    reader::{self, Demand, LineageSide, Question, Reader},
+    reader::{self, Demand, LineageSide, Question, Reader, Waiters},
     vector::{self, Filter, Layout, Query, Search},
     worker::{self, board::Level},
 };
@@ -46,7 +46,7 @@ pub async fn reads(options: &Options, mut loaded: impl FnMut(usize)) -> Result<V
     world.until(commands as u64).await?;
     loaded(options.count);
     let ids: Vec<MemoryId> = ids(&world).await?;
-    let asked = Asked { reader: reader(&world), index: Arc::new(world.vectors.index().clone()), ids, random };
+    let asked = Asked { reader: reader(&world), index: Arc::new(world.index.clone()), ids, random };
     let rows = asked.all(options, &folder).await?;
     drop(asked);
     world.close().await?;
@@ -88,15 +88,19 @@ async fn ids(world: &World) -> Result<Vec<MemoryId>, Error> {
 
 /// A reader over the world's stores.
 pub(super) fn reader(world: &World) -> Reader {
-    let ledger: Arc<dyn Ledger> = Arc::new(world.ledger.clone());
-    let ports = reader::Ports {
-        log: Arc::new(world.log.clone()),
-        vectors: Arc::new(world.vectors.index().clone()),
-        graph: Arc::new(Heads::new(Arc::clone(&ledger))),
-        ledger,
-        waiters: world.waiters.clone(),
-        level: Level::always(),
-    };
+    let (log, ledger) = (Arc::new(world.log.clone()), Arc::new(world.ledger.clone()));
+    reader_over(log, ledger, Arc::new(world.index.clone()), world.waiters.clone())
+}
+
+/// A reader over these stores.
+pub(super) fn reader_over(
+    log: Arc<dyn CommandLog>,
+    ledger: Arc<dyn Ledger>,
+    vectors: Arc<dyn vector::Read>,
+    waiters: Waiters,
+) -> Reader {
+    let graph = Arc::new(Heads::new(Arc::clone(&ledger)));
+    let ports = reader::Ports { log, vectors, graph, ledger, waiters, level: Level::always() };
     Reader::new(ports, reader::Options::default())
 }
 

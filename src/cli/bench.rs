@@ -28,6 +28,32 @@ pub(super) enum Command {
     #[cfg(feature = "postgres")]
     #[command(after_help = "Example:\n  engraft bench ledger --url postgres://ada@localhost/scratch")]
     Ledger(LedgerArguments),
+    /// Kafka, Postgres and Qdrant's protocol: throughput, latencies and far stores, beside each part alone
+    #[cfg(all(feature = "postgres", feature = "qdrant"))]
+    #[command(
+        after_help = "Example:\n  engraft bench kafka --brokers localhost:9092 --postgres postgres://ada@localhost/scratch"
+    )]
+    Kafka(KafkaArguments),
+}
+
+/// What a benchmark over Kafka takes besides.
+#[cfg(all(feature = "postgres", feature = "qdrant"))]
+#[derive(Debug, clap::Args)]
+pub(super) struct KafkaArguments {
+    /// Brokers, `host:port`, on which it makes topics and deletes them again
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
+    brokers: String,
+    /// Copies of each partition
+    #[arg(long, default_value_t = 1)]
+    replication: u32,
+    /// The database, in which it makes a schema and drops it again
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    postgres: String,
+    /// A Qdrant server's gRPC address; without one, a stand-in runs in this process
+    #[arg(long)]
+    qdrant: Option<String>,
+    #[command(flatten)]
+    more: Arguments,
 }
 
 /// What a benchmark of the ledger takes besides.
@@ -69,6 +95,8 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         | Command::Audit(arguments) => arguments,
         #[cfg(feature = "postgres")]
         Command::Ledger(arguments) => &arguments.more,
+        #[cfg(all(feature = "postgres", feature = "qdrant"))]
+        Command::Kafka(arguments) => &arguments.more,
     };
     let name = format!("engraft-bench-{}", std::process::id());
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir).join(name);
@@ -92,6 +120,16 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::Reads(_) => runtime.block_on(bench::reads(&options, |_| ())),
         #[cfg(feature = "postgres")]
         Command::Ledger(arguments) => runtime.block_on(bench::ledger(&options, &arguments.url)),
+        #[cfg(all(feature = "postgres", feature = "qdrant"))]
+        Command::Kafka(arguments) => {
+            let servers = bench::Servers {
+                brokers: arguments.brokers.clone(),
+                replication: arguments.replication,
+                postgres: arguments.postgres.clone(),
+                qdrant: arguments.qdrant.clone(),
+            };
+            runtime.block_on(bench::kafka(&options, &servers, |row| output::say(&line(row))))
+        }
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");
             let row = runtime.block_on(bench::audit(&options, |loaded| bar.set_position(loaded as u64)));
