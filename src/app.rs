@@ -360,8 +360,8 @@ impl App {
             log: Arc::clone(&stores.log),
             outcomes: Arc::new(Announcing::new(Arc::clone(&stores.outcomes), waiters.clone())),
             dead_letters: Arc::clone(&stores.dead_letters),
-            ledger: Arc::clone(&stores.ledger),
-            vectors: guards.vectors,
+            ledger: Arc::clone(&guards.ledger),
+            vectors: Arc::clone(&guards.vectors),
             graph: None,
             decide: Arc::new(Planner::default()),
             clock: Arc::clone(&clock),
@@ -370,9 +370,9 @@ impl App {
         };
         let worker_options = worker::Options { limits: config.limits.into(), ..worker::Options::default() };
         let http_ports = http::Ports {
-            log: guards.log,
-            ledger: Arc::clone(&stores.ledger),
-            reader: reader(&stores, guards.points, level, config, waiters),
+            log: Arc::clone(&guards.log),
+            ledger: Arc::clone(&guards.ledger),
+            reader: reader(&stores, &guards, level, config, waiters),
             guards: guards.guards,
             board,
             clock,
@@ -428,6 +428,8 @@ async fn ended<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, to
 /// The stores of a server, each behind its guard. Audit and repair go past them.
 struct Guarded {
     log: Arc<dyn CommandLog>,
+    ledger: Arc<dyn Ledger>,
+    graph: Arc<dyn graph::Read>,
     vectors: Arc<dyn vector::Project>,
     points: Arc<dyn vector::Read>,
     guards: Guards,
@@ -439,22 +441,25 @@ impl Guarded {
         let (log, log_guard) = guard::log(Arc::clone(&stores.log), options(), random.clone());
         let (vectors, vector_guard) = guard::vectors(Arc::clone(&stores.vectors), options(), random.clone());
         let points = guard::points(Arc::clone(&stores.points), Arc::clone(&vector_guard));
-        Self { log, vectors, points, guards: Guards::new(vec![log_guard, vector_guard]) }
+        let mut guards = vec![log_guard, vector_guard];
+        // A file in this machine is not away.
+        if config.ledger.kind() == LedgerKind::Sqlite {
+            let (ledger, graph) = (Arc::clone(&stores.ledger), Arc::clone(&stores.graph));
+            return Self { log, ledger, graph, vectors, points, guards: Guards::new(guards) };
+        }
+        let (ledger, ledger_guard) = guard::ledger(Arc::clone(&stores.ledger), options(), random.clone());
+        let graph = Arc::new(Heads::new(Arc::clone(&ledger)));
+        guards.push(ledger_guard);
+        Self { log, ledger, graph, vectors, points, guards: Guards::new(guards) }
     }
 }
 
-fn reader(
-    stores: &Stores,
-    vectors: Arc<dyn vector::Read>,
-    level: Level,
-    config: &Config,
-    waiters: Waiters,
-) -> Reader {
+fn reader(stores: &Stores, guarded: &Guarded, level: Level, config: &Config, waiters: Waiters) -> Reader {
     let ports = reader::Ports {
-        ledger: Arc::clone(&stores.ledger),
+        ledger: Arc::clone(&guarded.ledger),
         log: Arc::clone(&stores.log),
-        vectors,
-        graph: Arc::clone(&stores.graph),
+        vectors: Arc::clone(&guarded.points),
+        graph: Arc::clone(&guarded.graph),
         waiters,
         level,
     };

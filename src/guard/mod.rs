@@ -6,12 +6,13 @@
 //!             └ half-open: the store's own probe first, one at a time; never the caller's work
 //! ```
 //!
-//! One [`Guard`] a store, shared by its decorators ([`vectors`], [`points`], [`graph`], [`log`]): all evidence
+//! One [`Guard`] a store, shared by its decorators ([`vectors`], [`points`], [`graph`], [`ledger`], [`log`]): all evidence
 //! about a store meets in one place. Writes are never repeated here: sagas do that, without limit, and pause
 //! between attempts. It knows no backend; what an answer says of the store is judged by the decorator.
 
 mod breaker;
 mod graph;
+mod ledger;
 mod log;
 mod policy;
 mod retry;
@@ -32,6 +33,7 @@ use crate::{metrics, random::Random};
 pub use self::{
     breaker::{Breaker, Evidence, Order, Permit, State},
     graph::graph,
+    ledger::ledger,
     log::log,
     vectors::{points, vectors},
 };
@@ -86,7 +88,7 @@ impl Options {
 /// How a breaker stands, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Standing {
-    /// The store: `vector`, `graph`, `log`.
+    /// The store: `vector`, `graph`, `ledger`, `log`.
     pub store: &'static str,
     /// How it stands.
     pub state: State,

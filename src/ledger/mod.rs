@@ -22,7 +22,7 @@
 pub mod begin;
 pub mod compensate;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod decide;
 pub mod finish;
 pub mod keys;

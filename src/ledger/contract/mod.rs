@@ -3,11 +3,11 @@
 //! [`suite!`] takes what makes an empty ledger, and a guard that keeps it alive, and names one test a
 //! promise. The promises stand in the modules below, by what they are about.
 
-pub(super) mod questions;
-pub(super) mod records;
-pub(super) mod sagas;
-pub(super) mod transactions;
-pub(super) mod world;
+pub(crate) mod questions;
+pub(crate) mod records;
+pub(crate) mod sagas;
+pub(crate) mod transactions;
+pub(crate) mod world;
 
 /// One test a promise, against the ledger that `$make` makes: an async expression of
 /// `(impl Ledger, guard)`; with `where there:`, of an option of it, `None` where its server is not there.
@@ -66,4 +66,4 @@ macro_rules! suite {
         )*
     };
 }
-pub(super) use suite;
+pub(crate) use suite;

@@ -55,7 +55,7 @@ async fn listed(ledger: &dyn Ledger, of: &Selection, limit: usize) -> Vec<String
     }
 }
 
-pub(in crate::ledger) async fn lists_and_counts_keep_to_kind_and_session(ledger: &dyn Ledger) {
+pub(crate) async fn lists_and_counts_keep_to_kind_and_session(ledger: &dyn Ledger) {
     let memories = [
         ("e", "Episode", Some("s-1")),
         ("a", "Episode", Some("s-2")),
@@ -88,7 +88,7 @@ pub(in crate::ledger) async fn lists_and_counts_keep_to_kind_and_session(ledger:
     assert_eq!(ledger.count_of(&nowhere, &of(None, None)).await.unwrap(), 0);
 }
 
-pub(in crate::ledger) async fn counts_tell_what_lives_by_kind_and_by_type(ledger: &dyn Ledger) {
+pub(crate) async fn counts_tell_what_lives_by_kind_and_by_type(ledger: &dyn Ledger) {
     assert_eq!(ledger.counts(&space()).await.unwrap(), Counts::default());
     commit_described(ledger, 1, &[("a", "Episode", None), ("b", "Entity", None), ("c", "Entity", None)])
         .await;
@@ -133,7 +133,7 @@ async fn found(ledger: &dyn Ledger, question: &CommandsQuestion) -> Vec<u64> {
     }
 }
 
-pub(in crate::ledger) async fn commands_are_found_by_state_in_log_order(ledger: &dyn Ledger) {
+pub(crate) async fn commands_are_found_by_state_in_log_order(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one")), (2, "b", Some("two")), (6, "c", None)]).await;
     let mut transaction = begin(ledger).await;
     let mut elsewhere = pending(5);
@@ -226,7 +226,7 @@ async fn undo_of(ledger: &dyn Ledger, offset: u64, name: &str) {
     undone.commit().await.unwrap();
 }
 
-pub(in crate::ledger) async fn a_space_with_history_keeps_what_was_replaced(ledger: &dyn Ledger) {
+pub(crate) async fn a_space_with_history_keeps_what_was_replaced(ledger: &dyn Ledger) {
     declare(ledger, true).await;
     assert_eq!(ledger.history_since(&space()).await.unwrap(), None, "nothing was written since");
     commit(ledger, &[(10, "a", Some("ten")), (11, "b", Some("other"))]).await;
@@ -279,7 +279,7 @@ pub(in crate::ledger) async fn a_space_with_history_keeps_what_was_replaced(ledg
     );
 }
 
-pub(in crate::ledger) async fn history_that_was_switched_off_is_not_whole_any_more(ledger: &dyn Ledger) {
+pub(crate) async fn history_that_was_switched_off_is_not_whole_any_more(ledger: &dyn Ledger) {
     commit(ledger, &[(5, "a", Some("five"))]).await;
     commit(ledger, &[(10, "a", Some("ten"))]).await;
     assert_eq!(versions(ledger, None, 9).await.len(), 1, "undeclared: nothing is kept");

@@ -11,7 +11,7 @@ use crate::{
     model::{Phase, RelationKey, Space, State, memory::tombstone_hash},
 };
 
-pub(in crate::ledger) async fn a_head_is_written_over_a_lower_version_alone(ledger: &dyn Ledger) {
+pub(crate) async fn a_head_is_written_over_a_lower_version_alone(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     commit(ledger, &[(5, "a", Some("five"))]).await;
     let five = Head {
@@ -36,7 +36,7 @@ pub(in crate::ledger) async fn a_head_is_written_over_a_lower_version_alone(ledg
     assert!(matches!(unknown, Err(Error::Corrupt(_))), "no saga wrote that image");
 }
 
-pub(in crate::ledger) async fn an_undo_raises_the_version_and_leaves_the_rest(ledger: &dyn Ledger) {
+pub(crate) async fn an_undo_raises_the_version_and_leaves_the_rest(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     let before = head(ledger, "a").await.unwrap();
     let mut transaction = begin(ledger).await;
@@ -48,7 +48,7 @@ pub(in crate::ledger) async fn an_undo_raises_the_version_and_leaves_the_rest(le
     assert_eq!((never.version, never.memory, never.hash), (version(3, Phase::Undo), None, tombstone_hash()));
 }
 
-pub(in crate::ledger) async fn creation_is_kept_until_a_deletion(ledger: &dyn Ledger) {
+pub(crate) async fn creation_is_kept_until_a_deletion(ledger: &dyn Ledger) {
     for (offset, content, created) in
         [(1, Some("one"), 1), (2, Some("two"), 1), (3, None, 3), (4, Some("four"), 4), (5, Some("five"), 4)]
     {
@@ -60,7 +60,7 @@ pub(in crate::ledger) async fn creation_is_kept_until_a_deletion(ledger: &dyn Le
     }
 }
 
-pub(in crate::ledger) async fn a_touch_moves_forward_only_and_never_wakes_the_dead(ledger: &dyn Ledger) {
+pub(crate) async fn a_touch_moves_forward_only_and_never_wakes_the_dead(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one")), (2, "dead", None)]).await;
     let all = [(space(), id("a")), (space(), id("dead")), (space(), id("never"))];
     for time in [50, 40] {
@@ -75,7 +75,7 @@ pub(in crate::ledger) async fn a_touch_moves_forward_only_and_never_wakes_the_de
     assert_eq!(head(ledger, "a").await.unwrap().accessed_at, Some(at(50)), "a write is no new life");
 }
 
-pub(in crate::ledger) async fn live_memories_are_counted_and_listed(ledger: &dyn Ledger) {
+pub(crate) async fn live_memories_are_counted_and_listed(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "b", Some("b")), (2, "a", Some("a")), (3, "c", Some("c")), (4, "ü", Some("u"))])
         .await;
     commit(ledger, &[(5, "c", None), (6, "a", Some("again")), (7, "d", None), (8, "e", Some("e"))]).await;
@@ -95,7 +95,7 @@ pub(in crate::ledger) async fn live_memories_are_counted_and_listed(ledger: &dyn
     assert_eq!(names(transaction.heads(&asked).await.unwrap()), ["e", "c"], "in the order asked");
 }
 
-pub(in crate::ledger) async fn heads_since_a_finish_are_those_that_it_wrote(ledger: &dyn Ledger) {
+pub(crate) async fn heads_since_a_finish_are_those_that_it_wrote(ledger: &dyn Ledger) {
     assert_eq!(ledger.heads_since(PARTITION, 0, 10).await.unwrap(), None);
     commit(ledger, &[(1, "a", Some("one")), (2, "b", Some("two"))]).await;
     commit(ledger, &[(3, "a", None)]).await;
@@ -122,7 +122,7 @@ pub(in crate::ledger) async fn heads_since_a_finish_are_those_that_it_wrote(ledg
     assert_eq!(seen, vec![vec![deleted.clone(), kept], vec![deleted], vec![undone]], "as they are now");
 }
 
-pub(in crate::ledger) async fn scans_go_over_everything_once(ledger: &dyn Ledger) {
+pub(crate) async fn scans_go_over_everything_once(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("a")), (2, "b", None), (3, "c", Some("c")), (4, "d", Some("d"))]).await;
     let mut transaction = begin(ledger).await;
     let writes = ["a", "b", "c"].map(|target| {
@@ -153,7 +153,7 @@ pub(in crate::ledger) async fn scans_go_over_everything_once(ledger: &dyn Ledger
     assert_eq!((keys.len(), keys.is_sorted()), (3, true));
 }
 
-pub(in crate::ledger) async fn relations_are_fenced_and_found_by_what_they_hang_on(ledger: &dyn Ledger) {
+pub(crate) async fn relations_are_fenced_and_found_by_what_they_hang_on(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("a")), (2, "b", Some("b")), (3, "c", None)]).await;
     let live = |offset, key: &RelationKey, weight| {
         relation_head(offset, key.clone(), RelationState::Forward(Some(relation(weight))))
@@ -213,7 +213,7 @@ async fn dropped(ledger: &dyn Ledger, limit: usize) -> u64 {
     ledger.sweep_images(limit).await.unwrap().dropped
 }
 
-pub(in crate::ledger) async fn a_sweep_drops_what_nothing_points_at(ledger: &dyn Ledger) {
+pub(crate) async fn a_sweep_drops_what_nothing_points_at(ledger: &dyn Ledger) {
     assert_eq!(dropped(ledger, 10).await, 0);
     commit(ledger, &[(1, "a", Some("one")), (2, "b", Some("two")), (3, "c", Some("three"))]).await;
     commit(ledger, &[(4, "a", Some("four")), (5, "b", None)]).await;

@@ -38,7 +38,7 @@ fn rich(offset: u64) -> SagaRow {
     )
 }
 
-pub(in crate::ledger) async fn a_running_saga_comes_back_whole(ledger: &dyn Ledger) {
+pub(crate) async fn a_running_saga_comes_back_whole(ledger: &dyn Ledger) {
     let bare = SagaRow { plan: Some(plan(Vec::new())), claims: false, keys: Vec::new(), ..rich(3) };
     let rows = [rich(1), put(2, "d", Some("four")), bare, pending(4)];
     insert(ledger, &rows).await;
@@ -50,7 +50,7 @@ pub(in crate::ledger) async fn a_running_saga_comes_back_whole(ledger: &dyn Ledg
     assert_eq!(transaction.sagas(&[2, 1, 9]).await.unwrap(), rows[..2]);
 }
 
-pub(in crate::ledger) async fn a_saga_that_waited_is_completed_at_its_start(ledger: &dyn Ledger) {
+pub(crate) async fn a_saga_that_waited_is_completed_at_its_start(ledger: &dyn Ledger) {
     insert(ledger, &[pending(1), pending(2)]).await;
     let SagaRow { plan, ending, .. } = rich(1);
     let start = Transition { plan, ending, ..step(1, State::Pending, State::Running) };
@@ -59,7 +59,7 @@ pub(in crate::ledger) async fn a_saga_that_waited_is_completed_at_its_start(ledg
     assert_eq!(saga(ledger, 2).await, pending(2));
 }
 
-pub(in crate::ledger) async fn an_ended_saga_keeps_its_answer_and_drops_its_weight(ledger: &dyn Ledger) {
+pub(crate) async fn an_ended_saga_keeps_its_answer_and_drops_its_weight(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     let errors = vec![FieldError::new(Code::NotFound, "/data/id", "no memory `x`")];
     let refused = SagaRow {
@@ -91,7 +91,7 @@ pub(in crate::ledger) async fn an_ended_saga_keeps_its_answer_and_drops_its_weig
     assert!(ledger.unfinished(PARTITION, 0, 10).await.unwrap().is_empty());
 }
 
-pub(in crate::ledger) async fn a_move_from_another_state_does_nothing(ledger: &dyn Ledger) {
+pub(crate) async fn a_move_from_another_state_does_nothing(ledger: &dyn Ledger) {
     insert(ledger, &[pending(1), put(2, "a", Some("one")), put(3, "b", Some("two"))]).await;
     let moves = [
         step(3, State::Running, State::Compensating),
@@ -106,7 +106,7 @@ pub(in crate::ledger) async fn a_move_from_another_state_does_nothing(ledger: &d
     assert_eq!(saga(ledger, 2).await, undoing, "its images are still there");
 }
 
-pub(in crate::ledger) async fn an_undone_saga_ends_otherwise_than_foreseen(ledger: &dyn Ledger) {
+pub(crate) async fn an_undone_saga_ends_otherwise_than_foreseen(ledger: &dyn Ledger) {
     insert(ledger, &[put(1, "a", Some("one"))]).await;
     let undone = Some(ending(Verdict::Compensated, Code::StoreRejected));
     let decide = Transition { ending: undone.clone(), ..step(1, State::Running, State::Compensating) };
@@ -126,7 +126,7 @@ pub(in crate::ledger) async fn an_undone_saga_ends_otherwise_than_foreseen(ledge
     assert_eq!(row.finished_at, Some(at(40)));
 }
 
-pub(in crate::ledger) async fn a_claim_names_the_row_that_holds_it(ledger: &dyn Ledger) {
+pub(crate) async fn a_claim_names_the_row_that_holds_it(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     let duplicate = SagaRow { claims: false, duplicate_of: Some(1), keys: Vec::new(), ..pending(3) };
     insert(ledger, &[pending(2), duplicate.clone()]).await;
@@ -148,7 +148,7 @@ pub(in crate::ledger) async fn a_claim_names_the_row_that_holds_it(ledger: &dyn 
     assert_eq!(saga(ledger, 3).await, duplicate);
 }
 
-pub(in crate::ledger) async fn unfinished_sagas_come_in_log_order(ledger: &dyn Ledger) {
+pub(crate) async fn unfinished_sagas_come_in_log_order(ledger: &dyn Ledger) {
     insert(ledger, &[pending(7), put(5, "a", Some("one")), pending(6), rich(9)]).await;
     commit(ledger, &[(8, "z", Some("two"))]).await;
     let offsets = |rows: Vec<SagaRow>| rows.iter().map(|row| row.offset).collect::<Vec<_>>();
@@ -162,7 +162,7 @@ pub(in crate::ledger) async fn unfinished_sagas_come_in_log_order(ledger: &dyn L
     assert!(ledger.unfinished_of(&other, 3).await.unwrap().is_empty());
 }
 
-pub(in crate::ledger) async fn ended_sagas_come_by_whole_finishes(ledger: &dyn Ledger) {
+pub(crate) async fn ended_sagas_come_by_whole_finishes(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one")), (3, "b", Some("two"))]).await;
     commit(ledger, &[(2, "c", Some("three"))]).await;
     commit(ledger, &[(4, "d", Some("four"))]).await;
@@ -177,7 +177,7 @@ pub(in crate::ledger) async fn ended_sagas_come_by_whole_finishes(ledger: &dyn L
     assert_eq!(offsets(3, 10).await, vec![]);
 }
 
-pub(in crate::ledger) async fn attempts_are_counted(ledger: &dyn Ledger) {
+pub(crate) async fn attempts_are_counted(ledger: &dyn Ledger) {
     insert(ledger, &[pending(1), pending(2)]).await;
     for _ in 0..2 {
         let mut transaction = begin(ledger).await;

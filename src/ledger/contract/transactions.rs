@@ -6,7 +6,7 @@ use crate::{
     model::{Declaration, PartitionId},
 };
 
-pub(in crate::ledger) async fn a_lease_is_kept_by_its_owner_and_lost_to_another(ledger: &dyn Ledger) {
+pub(crate) async fn a_lease_is_kept_by_its_owner_and_lost_to_another(ledger: &dyn Ledger) {
     let first = own(ledger).await;
     assert_eq!(ledger.acquire(PARTITION, OWNER).await.unwrap(), first, "taking it again changes nothing");
     assert!(ledger.transaction(&first).await.is_ok());
@@ -21,7 +21,7 @@ pub(in crate::ledger) async fn a_lease_is_kept_by_its_owner_and_lost_to_another(
     assert_eq!(other.nonce, 0, "other partitions have no owner");
 }
 
-pub(in crate::ledger) async fn an_epoch_is_opened_once(ledger: &dyn Ledger) {
+pub(crate) async fn an_epoch_is_opened_once(ledger: &dyn Ledger) {
     assert_eq!(ledger.epoch().await.unwrap(), None);
     own(ledger).await;
     ledger.open_epoch(&epoch()).await.unwrap();
@@ -36,7 +36,7 @@ pub(in crate::ledger) async fn an_epoch_is_opened_once(ledger: &dyn Ledger) {
     assert!(!ledger.identity().await.unwrap().is_empty());
 }
 
-pub(in crate::ledger) async fn a_transaction_that_is_dropped_never_was(ledger: &dyn Ledger) {
+pub(crate) async fn a_transaction_that_is_dropped_never_was(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     let before = ledger.partition(PARTITION).await.unwrap();
     let mut lost = begin(ledger).await;
@@ -55,7 +55,7 @@ pub(in crate::ledger) async fn a_transaction_that_is_dropped_never_was(ledger: &
     assert_eq!(head(ledger, "b").await.unwrap().memory.unwrap().content, "three");
 }
 
-pub(in crate::ledger) async fn a_transaction_sees_its_own_writes_and_nobody_else_does(ledger: &dyn Ledger) {
+pub(crate) async fn a_transaction_sees_its_own_writes_and_nobody_else_does(ledger: &dyn Ledger) {
     let mut own = begin(ledger).await;
     own.insert_sagas(&[put(1, "a", Some("one"))]).await.unwrap();
     own.write_heads(&[forward(1, "a", Some("one"))]).await.unwrap();
@@ -71,7 +71,7 @@ pub(in crate::ledger) async fn a_transaction_sees_its_own_writes_and_nobody_else
     assert!(ledger.saga(PARTITION.at(1)).await.unwrap().is_some());
 }
 
-pub(in crate::ledger) async fn write_transactions_of_a_partition_run_one_by_one(ledger: &dyn Ledger) {
+pub(crate) async fn write_transactions_of_a_partition_run_one_by_one(ledger: &dyn Ledger) {
     let lease = own(ledger).await;
     let mut first = ledger.transaction(&lease).await.unwrap();
     first.advance(5, None).await.unwrap();
@@ -83,7 +83,7 @@ pub(in crate::ledger) async fn write_transactions_of_a_partition_run_one_by_one(
     assert_eq!(seen, 5, "the second began after the first had committed");
 }
 
-pub(in crate::ledger) async fn the_watermark_and_the_published_mark_never_move_back(ledger: &dyn Ledger) {
+pub(crate) async fn the_watermark_and_the_published_mark_never_move_back(ledger: &dyn Ledger) {
     let anchor = |offset| Some(Anchor { offset, crc: u32::MAX });
     for (watermark, published) in [(10, 4), (3, 2), (12, 3)] {
         let mut transaction = begin(ledger).await;
@@ -102,7 +102,7 @@ pub(in crate::ledger) async fn the_watermark_and_the_published_mark_never_move_b
     assert_eq!(ledger.partition(PARTITION).await.unwrap(), row);
 }
 
-pub(in crate::ledger) async fn a_finish_follows_the_last_one(ledger: &dyn Ledger) {
+pub(crate) async fn a_finish_follows_the_last_one(ledger: &dyn Ledger) {
     commit(ledger, &[(1, "a", Some("one"))]).await;
     assert_eq!(ledger.partition(PARTITION).await.unwrap().finishes, 1);
     for wrong in [1, 3] {
@@ -116,7 +116,7 @@ pub(in crate::ledger) async fn a_finish_follows_the_last_one(ledger: &dyn Ledger
     assert_eq!(ledger.partition(PARTITION).await.unwrap().finishes, 3);
 }
 
-pub(in crate::ledger) async fn declarations_are_written_whole(ledger: &dyn Ledger) {
+pub(crate) async fn declarations_are_written_whole(ledger: &dyn Ledger) {
     let other = crate::model::Space::new("b").unwrap();
     let plain = Declaration::default();
     let full = Declaration { dimension: Some(384), quota: Some(5), declared: true, ..plain.clone() };

@@ -18,42 +18,42 @@ use crate::{
     },
 };
 
-pub(in crate::ledger) const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 3 };
-pub(in crate::ledger) const OWNER: u128 = u128::MAX - 6;
+pub(crate) const PARTITION: PartitionId = PartitionId { epoch: 1, partition: 3 };
+pub(crate) const OWNER: u128 = u128::MAX - 6;
 
-pub(in crate::ledger) fn epoch() -> EpochRow {
+pub(crate) fn epoch() -> EpochRow {
     EpochRow { epoch: 1, identity: "topic-1".to_owned(), partitions: 4, partitioner: "murmur2".to_owned() }
 }
 
 /// Opens the epoch and takes the partition.
-pub(in crate::ledger) async fn own(ledger: &dyn Ledger) -> Lease {
+pub(crate) async fn own(ledger: &dyn Ledger) -> Lease {
     ledger.open_epoch(&epoch()).await.unwrap();
     ledger.acquire(PARTITION, OWNER).await.unwrap()
 }
 
-pub(in crate::ledger) async fn begin(ledger: &dyn Ledger) -> Box<dyn Transaction> {
+pub(crate) async fn begin(ledger: &dyn Ledger) -> Box<dyn Transaction> {
     let lease = own(ledger).await;
     ledger.transaction(&lease).await.unwrap()
 }
 
-pub(in crate::ledger) fn at(micros: i64) -> Timestamp {
+pub(crate) fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + micros)
 }
 
-pub(in crate::ledger) fn space() -> Space {
+pub(crate) fn space() -> Space {
     Space::new("acme").unwrap()
 }
 
-pub(in crate::ledger) fn id(text: &str) -> MemoryId {
+pub(crate) fn id(text: &str) -> MemoryId {
     MemoryId::new(text).unwrap()
 }
 
-pub(in crate::ledger) fn version(offset: u64, phase: Phase) -> Version {
+pub(crate) fn version(offset: u64, phase: Phase) -> Version {
     PARTITION.at(offset).version(phase)
 }
 
 /// A memory with something in every field.
-pub(in crate::ledger) fn memory(content: &str) -> Arc<Memory> {
+pub(crate) fn memory(content: &str) -> Arc<Memory> {
     let sparse =
         Sparse { indices: Arc::from([7, 4_000_000_000]), values: Arc::from([0.5, 0.1]), derived: true };
     let nested = serde_json::json!({"z": [0.1, 1e300, -7], "a": "ü"});
@@ -71,7 +71,7 @@ pub(in crate::ledger) fn memory(content: &str) -> Arc<Memory> {
     })
 }
 
-pub(in crate::ledger) fn relation_key(source: &str, target: &str) -> RelationKey {
+pub(crate) fn relation_key(source: &str, target: &str) -> RelationKey {
     RelationKey {
         space: space(),
         source: id(source),
@@ -81,7 +81,7 @@ pub(in crate::ledger) fn relation_key(source: &str, target: &str) -> RelationKey
     }
 }
 
-pub(in crate::ledger) fn relation(weight: f64) -> Relation {
+pub(crate) fn relation(weight: f64) -> Relation {
     Relation {
         weight,
         properties: Properties::from_iter([("why".to_owned(), "because".into())]),
@@ -91,16 +91,16 @@ pub(in crate::ledger) fn relation(weight: f64) -> Relation {
     }
 }
 
-pub(in crate::ledger) fn ending(verdict: Verdict, code: Code) -> Ending {
+pub(crate) fn ending(verdict: Verdict, code: Code) -> Ending {
     Ending { verdict, code, errors: Vec::new(), records: Vec::new(), counts: [("n".to_owned(), 2)].into() }
 }
 
-pub(in crate::ledger) fn claim(name: &str) -> Key {
+pub(crate) fn claim(name: &str) -> Key {
     Key::of(&["acme", "/agents/ada", name])
 }
 
 /// A saga that waits.
-pub(in crate::ledger) fn pending(offset: u64) -> SagaRow {
+pub(crate) fn pending(offset: u64) -> SagaRow {
     let header = Header {
         id: format!("c-{offset}"),
         claims: true,
@@ -131,12 +131,12 @@ pub(in crate::ledger) fn pending(offset: u64) -> SagaRow {
     }
 }
 
-pub(in crate::ledger) fn write(name: &str, after: Option<Arc<Memory>>) -> MemoryWrite {
+pub(crate) fn write(name: &str, after: Option<Arc<Memory>>) -> MemoryWrite {
     let hash = after.as_ref().map_or_else(tombstone_hash, |memory| memory.hash());
     MemoryWrite { id: id(name), hash, vector: after.is_some(), after }
 }
 
-pub(in crate::ledger) fn plan(memories: Vec<MemoryWrite>) -> Plan {
+pub(crate) fn plan(memories: Vec<MemoryWrite>) -> Plan {
     let relations = vec![
         RelationWrite { relation: relation_key("a", "b"), after: Some(relation(0.1 + 0.7)) },
         RelationWrite { relation: relation_key("b", "a"), after: None },
@@ -145,23 +145,23 @@ pub(in crate::ledger) fn plan(memories: Vec<MemoryWrite>) -> Plan {
 }
 
 /// A saga that runs with this plan.
-pub(in crate::ledger) fn running(offset: u64, plan: Plan) -> SagaRow {
+pub(crate) fn running(offset: u64, plan: Plan) -> SagaRow {
     let ending = Some(ending(Verdict::Committed, Code::Ok));
     SagaRow { state: State::Running, plan: Some(plan), ending, body: None, ..pending(offset) }
 }
 
 /// A saga that runs and writes one memory, or deletes it.
-pub(in crate::ledger) fn put(offset: u64, name: &str, content: Option<&str>) -> SagaRow {
+pub(crate) fn put(offset: u64, name: &str, content: Option<&str>) -> SagaRow {
     running(offset, plan(vec![write(name, content.map(memory))]))
 }
 
 /// A move without news.
-pub(in crate::ledger) fn step(offset: u64, from: State, to: State) -> Transition {
+pub(crate) fn step(offset: u64, from: State, to: State) -> Transition {
     Transition { offset, from, to, plan: None, ending: None, finish: 0, finished_at: None }
 }
 
 /// The head that a saga's forward write makes.
-pub(in crate::ledger) fn forward(offset: u64, name: &str, content: Option<&str>) -> HeadWrite {
+pub(crate) fn forward(offset: u64, name: &str, content: Option<&str>) -> HeadWrite {
     HeadWrite {
         space: space(),
         id: id(name),
@@ -173,12 +173,12 @@ pub(in crate::ledger) fn forward(offset: u64, name: &str, content: Option<&str>)
 }
 
 /// The head that a saga's undo makes.
-pub(in crate::ledger) fn undo(offset: u64, name: &str) -> HeadWrite {
+pub(crate) fn undo(offset: u64, name: &str) -> HeadWrite {
     let version = version(offset, Phase::Undo);
     HeadWrite { version, image: ImagePointer::Untouched, ..forward(offset, name, None) }
 }
 
-pub(in crate::ledger) fn relation_head(
+pub(crate) fn relation_head(
     offset: u64,
     relation: RelationKey,
     state: RelationState,
@@ -188,7 +188,7 @@ pub(in crate::ledger) fn relation_head(
 }
 
 /// Begins and finishes, in two transactions, sagas that each write (or delete) one memory.
-pub(in crate::ledger) async fn commit(ledger: &dyn Ledger, puts: &[(u64, &str, Option<&str>)]) {
+pub(crate) async fn commit(ledger: &dyn Ledger, puts: &[(u64, &str, Option<&str>)]) {
     let mut begin_ = begin(ledger).await;
     let rows: Vec<SagaRow> =
         puts.iter().map(|(offset, name, content)| put(*offset, name, *content)).collect();
@@ -212,6 +212,6 @@ pub(in crate::ledger) async fn commit(ledger: &dyn Ledger, puts: &[(u64, &str, O
 }
 
 /// One head, if it is there.
-pub(in crate::ledger) async fn head(ledger: &dyn Ledger, name: &str) -> Option<crate::ledger::Head> {
+pub(crate) async fn head(ledger: &dyn Ledger, name: &str) -> Option<crate::ledger::Head> {
     ledger.heads(&[(space(), id(name))]).await.unwrap().pop()
 }
