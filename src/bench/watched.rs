@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::{
-    sync::Semaphore,
-    time::{Duration, Instant},
-};
+use tokio::time::{Duration, Instant};
 
 use crate::{
     model::{Answer, Digest, MemoryId, Space, Version, answer::Reason},
@@ -20,13 +17,8 @@ pub(super) struct Timed(Arc<Watched>);
 
 struct Watched {
     inner: Arc<dyn vector::Project>,
-    slowness: Option<Slowness>,
-    state: Mutex<Watch>,
-}
-
-struct Slowness {
     delay: Duration,
-    calls: Semaphore,
+    state: Mutex<Watch>,
 }
 
 #[derive(Default)]
@@ -39,14 +31,13 @@ struct Watch {
 
 impl Timed {
     pub(super) fn over(inner: Arc<dyn vector::Project>) -> Self {
-        Self(Arc::new(Watched { inner, slowness: None, state: Mutex::default() }))
+        Self(Arc::new(Watched { inner, delay: Duration::ZERO, state: Mutex::default() }))
     }
 
-    /// A store far away: every write takes `delay`, and so many may be under way at once.
-    #[cfg(feature = "postgres")]
-    pub(super) fn slow(inner: Arc<dyn vector::Project>, delay: Duration, calls_max: usize) -> Self {
-        let slowness = Some(Slowness { delay, calls: Semaphore::new(calls_max) });
-        Self(Arc::new(Watched { inner, slowness, state: Mutex::default() }))
+    /// A store far away: every write takes `delay` more.
+    #[cfg(all(feature = "postgres", feature = "qdrant"))]
+    pub(super) fn slow(inner: Arc<dyn vector::Project>, delay: Duration) -> Self {
+        Self(Arc::new(Watched { inner, delay, state: Mutex::default() }))
     }
 
     /// Seconds spent in writes, of all calls together.
@@ -55,7 +46,7 @@ impl Timed {
     }
 
     /// Writes so far, in calls.
-    #[cfg(feature = "postgres")]
+    #[cfg(all(feature = "postgres", feature = "qdrant"))]
     pub(super) fn calls(&self) -> u64 {
         self.0.state.lock().calls
     }
@@ -78,16 +69,10 @@ impl vector::Project for Timed {
             return vec![Answer::Transient(Reason::new("down", "switched off")); writes.len()];
         }
         let started = Instant::now();
-        let answers = match &self.0.slowness {
-            None => self.0.inner.write(writes).await,
-            Some(Slowness { delay, calls }) => {
-                let permit = calls.acquire().await;
-                tokio::time::sleep(*delay).await;
-                let answers = self.0.inner.write(writes).await;
-                drop(permit);
-                answers
-            }
-        };
+        if !self.0.delay.is_zero() {
+            tokio::time::sleep(self.0.delay).await;
+        }
+        let answers = self.0.inner.write(writes).await;
         let mut state = self.0.state.lock();
         state.spent += started.elapsed();
         state.calls += 1;

@@ -178,6 +178,20 @@ pub struct SagaRow {
     pub attempts: u32,
 }
 
+impl SagaRow {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let images =
+            self.plan.iter().flat_map(|plan| &plan.memories).filter_map(|write| write.after.as_ref());
+        let images: usize = images.map(|memory| memory.bytes()).sum();
+        size_of::<Self>()
+            + self.keys.len() * size_of::<ConflictKey>()
+            + self.body.as_ref().map_or(0, |body| body.len())
+            + images
+    }
+}
+
 /// What a saga writes, decided once at its start: from then on every executor writes these bytes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {

@@ -40,6 +40,17 @@ pub struct Memory {
     pub valid_until: Option<Timestamp>,
 }
 
+/// About how many bytes a value takes in memory.
+fn value_bytes(value: &Value) -> usize {
+    let more = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + value_bytes(value)).sum(),
+    };
+    size_of::<Value>() + more
+}
+
 /// A sparse vector: strictly rising indices, as many finite values.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sparse {
@@ -57,6 +68,19 @@ impl Memory {
     #[must_use]
     pub fn needs_vector_store(&self) -> bool {
         self.dense.is_some() || self.sparse.is_some()
+    }
+
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let properties = self.properties.iter().map(|(name, value)| name.len() + value_bytes(value));
+        let sparse = self.sparse.as_ref().map_or(0, |sparse| sparse.indices.len() * 8);
+        size_of::<Self>()
+            + self.content.len()
+            + self.session.as_ref().map_or(0, String::len)
+            + properties.sum::<usize>()
+            + self.dense.as_ref().map_or(0, |dense| dense.len() * 4)
+            + sparse
     }
 
     /// The image's hash: over content alone, never over its version. Pinned.

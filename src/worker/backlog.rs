@@ -22,8 +22,11 @@ pub(super) struct Backlog {
     pub(super) ready: BTreeSet<u64>,
     /// Waiting duplicates, by their first.
     duplicates: BTreeMap<u64, Vec<u64>>,
-    /// Sagas that are with the stores.
-    running: BTreeMap<u64, Arc<SagaRow>>,
+    /// Sagas that are with the stores, and their bytes.
+    running: BTreeMap<u64, (Arc<SagaRow>, usize)>,
+    running_bytes: usize,
+    /// The bytes of the largest saga of late.
+    largest: usize,
 }
 
 impl Backlog {
@@ -32,12 +35,13 @@ impl Backlog {
         match (row.state, row.duplicate_of) {
             (State::Pending, Some(first)) => self.duplicate(first, row.offset),
             (State::Pending, None) => {
+                self.heed(row.bytes());
                 self.held.hold(row.offset, &row.keys);
                 self.wake(row.offset, &row.keys);
             }
             (State::Running | State::Compensating, _) => {
                 self.held.hold(row.offset, &row.keys);
-                self.running.insert(row.offset, Arc::new(row));
+                self.run(Arc::new(row));
             }
             (State::Committed | State::Compensated | State::Failed, _) => {}
         }
@@ -61,18 +65,32 @@ impl Backlog {
     pub(super) fn runs(&mut self, sagas: &[Arc<SagaRow>]) {
         for saga in sagas {
             self.ready.remove(&saga.offset);
-            self.running.insert(saga.offset, saga.clone());
+            self.run(saga.clone());
         }
+    }
+
+    fn run(&mut self, saga: Arc<SagaRow>) {
+        let bytes = saga.bytes();
+        self.heed(bytes);
+        self.running_bytes += bytes;
+        if let Some((_, before)) = self.running.insert(saga.offset, (saga, bytes)) {
+            self.running_bytes -= before;
+        }
+    }
+
+    /// A large one is forgotten after some thousand smaller ones.
+    fn heed(&mut self, bytes: usize) {
+        self.largest = bytes.max(self.largest - self.largest / 1_024);
     }
 
     /// Sagas that are with the stores, in log order.
     pub(super) fn running(&self) -> impl Iterator<Item = &Arc<SagaRow>> {
-        self.running.values()
+        self.running.values().map(|(saga, _)| saga)
     }
 
     /// The saga at `offset`, if it is with the stores in this state.
     pub(super) fn running_in(&self, offset: u64, state: State) -> Option<&Arc<SagaRow>> {
-        self.running.get(&offset).filter(|saga| saga.state == state)
+        self.running.get(&offset).map(|(saga, _)| saga).filter(|saga| saga.state == state)
     }
 
     /// What it takes to end the saga at `offset`, which is with the stores in this state.
@@ -88,7 +106,9 @@ impl Backlog {
 
     /// The saga at `offset` has ended: frees its keys and readies those that were waiting for them.
     pub(super) fn ended(&mut self, offset: u64) {
-        self.running.remove(&offset);
+        if let Some((_, bytes)) = self.running.remove(&offset) {
+            self.running_bytes -= bytes;
+        }
         self.ready.remove(&offset);
         self.duplicates.remove(&offset);
         for candidate in self.held.release(offset) {
@@ -101,6 +121,16 @@ impl Backlog {
     /// How many are with the stores.
     pub(super) fn running_count(&self) -> usize {
         self.running.len()
+    }
+
+    /// How many bytes those have.
+    pub(super) fn running_bytes(&self) -> usize {
+        self.running_bytes
+    }
+
+    /// How many bytes one more may have.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
     }
 
     /// How many are unfinished, duplicates included.

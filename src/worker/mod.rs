@@ -26,6 +26,7 @@ mod owners;
 mod relay;
 mod sweep;
 mod tenure;
+mod window;
 
 use std::{sync::Arc, time::Duration};
 
@@ -71,8 +72,10 @@ pub struct Ports {
 pub struct Options {
     /// Most records inboxed by one transaction.
     pub batch_count_max: usize,
-    /// Most sagas that are with the stores at once; their images are in memory.
+    /// Most sagas of this process that are with the stores at once; their images are in memory.
     pub window_count_max: usize,
+    /// Most bytes of these images.
+    pub window_bytes_max: usize,
     /// Most unfinished sagas of a partition; beyond it intake pauses and the log keeps the rest.
     pub backlog_count_max: usize,
     /// First pause after a store or the ledger did not answer.
@@ -97,6 +100,7 @@ impl Default for Options {
         Self {
             batch_count_max: 2_000,
             window_count_max: 10_000,
+            window_bytes_max: 256 << 20,
             backlog_count_max: 100_000,
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),

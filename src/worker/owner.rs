@@ -14,6 +14,7 @@ use super::{
     board::{Board, PartitionState},
     checks::Contradiction,
     tenure::Tenure,
+    window::Window,
 };
 use crate::{
     fault::{Bug, planted},
@@ -40,6 +41,8 @@ pub(super) struct Owner {
     pub(super) options: Options,
     pub(super) board: Board,
     pub(super) tasks: Tasks,
+    /// What the owners of this process may keep in memory, together.
+    pub(super) window: Arc<Window>,
     /// Sagas that this process has attempted alone: another tenure of it is no death.
     pub(super) attempted: Arc<Mutex<BTreeSet<u64>>>,
     /// How the group stands to it.

@@ -4,7 +4,10 @@
 //! its partition released; many go at once. A partition that comes back before its owner has gone gets
 //! a new one after it: one process has at most one owner a partition.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::watch;
@@ -13,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Options, Ports,
     owner::{Owner, Standing},
+    window::Window,
 };
 use crate::{log::Assignment, model::PartitionId, tasks::Tasks};
 
@@ -30,6 +34,8 @@ pub(super) struct Owners {
     epoch: u32,
     process: u64,
     tasks: Tasks,
+    /// Shared by all owners.
+    window: Arc<Window>,
     owned: BTreeMap<u32, Owned>,
     /// Owners that are on their way out, by the partitions that they still hold.
     leaving: FuturesUnordered<BoxFuture<'static, u32>>,
@@ -41,12 +47,14 @@ pub(super) struct Owners {
 impl Owners {
     /// None yet. `process`: this process's random number.
     pub(super) fn new(ports: Ports, options: Options, epoch: u32, process: u64, tasks: Tasks) -> Self {
+        let window = Window::new(options.window_count_max, options.window_bytes_max);
         Self {
             ports,
             options,
             epoch,
             process,
             tasks,
+            window,
             owned: BTreeMap::new(),
             leaving: FuturesUnordered::new(),
             held: BTreeSet::new(),
@@ -89,7 +97,8 @@ impl Owners {
             options: self.options.clone(),
             board: self.ports.board.clone(),
             tasks: self.tasks.clone(),
-            attempted: std::sync::Arc::default(),
+            window: Arc::clone(&self.window),
+            attempted: Arc::default(),
             standing: heard,
             revoked: revoked.clone(),
         };

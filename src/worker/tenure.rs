@@ -20,6 +20,7 @@ use super::{
     intake,
     owner::{Interruption, Owner},
     relay,
+    window::Share,
 };
 use crate::{
     fault::{self, Bug, planted},
@@ -80,6 +81,7 @@ pub(super) struct Tenure<'a> {
     pub(super) owner: &'a Owner,
     lease: Lease,
     pub(super) backlog: Backlog,
+    share: Share,
     pub(super) executor: Executor,
     pub(super) reports: mpsc::Receiver<Report>,
     records: mpsc::Receiver<intake::Batch>,
@@ -129,10 +131,13 @@ impl<'a> Tenure<'a> {
         let (ended, ended_seen) = mpsc::channel(ENDED_MAX);
         spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender, watch);
         spawn_intake(owner, row.watermark, record_sender);
+        let mut share = owner.window.share();
+        share.settle(backlog.running_count(), backlog.running_bytes());
         let mut tenure = Tenure {
             owner,
             lease,
             backlog,
+            share,
             executor,
             reports,
             records,
@@ -212,7 +217,7 @@ impl<'a> Tenure<'a> {
     /// Waits until something is ready, then takes all that is. `None`: the partition is revoked.
     async fn gather(&mut self) -> Result<Option<Work>, Interruption> {
         let mut work = Work { records: std::mem::take(&mut self.put_back), ..Work::default() };
-        let startable = !self.backlog.ready.is_empty() && self.room() > 0;
+        let startable = !self.backlog.ready.is_empty() && self.share.has_room();
         let takes_records = self.takes_records();
         if !startable {
             let unmarked = *self.published.borrow() > self.marked;
@@ -281,13 +286,15 @@ impl<'a> Tenure<'a> {
             self.backlog.ended(end.saga.offset);
         }
         let undos = turn.turn_back(&work.refused).await?;
-        let waiting = self.waiting(work.start);
+        let ready = self.backlog.ready.len().min(self.owner.options.batch_count_max);
+        let room = self.share.reserve(ready + work.records.len(), self.backlog.largest());
+        let waiting = self.waiting(work.start, room);
         let started = turn.start(&waiting, &self.backlog.held).await?;
         self.backlog.runs(&started.running);
         for offset in &started.ended {
             self.backlog.ended(*offset);
         }
-        let room = self.room();
+        let room = room.saturating_sub(waiting.len());
         let next = work.records.last().map_or(self.watermark, |record| record.position.offset + 1);
         let begun = turn.begin(work.records, &mut self.backlog.held, room).await?;
         if let Some(published) = work.published {
@@ -315,6 +322,7 @@ impl<'a> Tenure<'a> {
         }
         let compensating: Vec<Arc<SagaRow>> = undos.iter().map(|undo| undo.saga.clone()).collect();
         self.backlog.runs(&compensating);
+        self.share.settle(self.backlog.running_count(), self.backlog.running_bytes());
         self.executor.undo(undos);
         self.executor.run(started.running, false);
         self.executor.run(begun.running, false);
@@ -342,8 +350,8 @@ impl<'a> Tenure<'a> {
     }
 
     /// The waiting sagas that start in this turn.
-    fn waiting(&self, start: Start) -> Vec<Waiting> {
-        let most = self.room().min(self.owner.options.batch_count_max);
+    fn waiting(&self, start: Start, room: usize) -> Vec<Waiting> {
+        let most = room.min(self.owner.options.batch_count_max);
         let wanted = |offset: &&u64| match start {
             Start::Free => true,
             Start::Only(only) => **offset == only,
@@ -356,10 +364,6 @@ impl<'a> Tenure<'a> {
                 duplicates: self.backlog.duplicates_of(*offset).to_vec(),
             })
             .collect()
-    }
-
-    fn room(&self) -> usize {
-        self.owner.options.window_count_max.saturating_sub(self.backlog.running_count())
     }
 
     fn takes_records(&self) -> bool {

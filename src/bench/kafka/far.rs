@@ -17,22 +17,21 @@ use crate::{
 
 /// What a call takes.
 const DELAY: Duration = Duration::from_millis(100);
-/// Sagas of one partition that may be with the stores at once.
+/// Sagas of one worker that may be with the stores at once.
 const WINDOW: usize = 200;
 /// Length of the vectors: bytes are not what is measured here.
 const DIMENSION: usize = 8;
 /// For how long the delay alone would keep a row busy.
 const BUSY_SECONDS: f64 = 8.0;
 
-/// Calls that one worker may have under way, and sagas of one call.
-const CALLS: usize = 4;
-const BATCH: usize = 10;
+/// Sagas of one worker that may be with the stores at once, where there are several workers.
+const SHARE: usize = 40;
 
 /// One partition, each memory written many times over: the window's rate is the most that order allows.
 pub(super) async fn ordered(_: &Options, servers: &Servers) -> Result<Vec<Row>, Error> {
     let mut cluster = Cluster::open(servers, 1).await?;
     let options = worker::Options { window_count_max: WINDOW, ..worker::Options::default() };
-    let store = Timed::slow(Arc::new(MemoryVectors::new()), DELAY, usize::MAX >> 4);
+    let store = Timed::slow(Arc::new(MemoryVectors::new()), DELAY);
     cluster.start(Arc::new(store), options).await?;
     cluster.append(vec![load::declaration(DIMENSION, false)], 1).await?;
     cluster.rest().await?;
@@ -58,7 +57,7 @@ fn again_and_again(cluster: &Cluster, count: usize) -> Vec<NewRecord> {
     (0..count).map(put).collect()
 }
 
-/// One, two and four workers, each with a few calls to a store far away.
+/// One, two and four workers, each with so many sagas at a store far away.
 pub(super) async fn scaling(_: &Options, servers: &Servers) -> Result<Vec<Row>, Error> {
     let one = workers(servers, 1, "workers_1").await?;
     let two = workers(servers, 2, "workers_2").await?.against(&one);
@@ -68,16 +67,15 @@ pub(super) async fn scaling(_: &Options, servers: &Servers) -> Result<Vec<Row>, 
 
 async fn workers(servers: &Servers, count: usize, name: &'static str) -> Result<Row, Error> {
     let mut cluster = Cluster::open(servers, PARTITIONS).await?;
-    let options =
-        worker::Options { window_count_max: BATCH, batch_count_max: BATCH, ..worker::Options::default() };
+    let options = worker::Options { window_count_max: SHARE, ..worker::Options::default() };
     let vectors = MemoryVectors::new();
     for _ in 0..count {
-        let store = Timed::slow(Arc::new(vectors.clone()), DELAY, CALLS);
+        let store = Timed::slow(Arc::new(vectors.clone()), DELAY);
         cluster.start(Arc::new(store), options.clone()).await?;
     }
     cluster.level(count).await?;
     cluster.declare(DIMENSION).await?;
-    let rate = (count * CALLS * BATCH) as f64 / DELAY.as_secs_f64();
+    let rate = (count * SHARE) as f64 / DELAY.as_secs_f64();
     let records = puts(&cluster.random, 0..(rate * BUSY_SECONDS) as usize, DIMENSION);
     let (commands, started) = (records.len(), Instant::now());
     cluster.append(records, 500).await?;
