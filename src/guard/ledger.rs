@@ -214,6 +214,10 @@ impl Questions for Guarded {
         self.read("as_of", || self.inner.as_of(space, memory, at)).await
     }
 
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error> {
+        self.read("head_at_rest", || self.inner.head_at_rest(memory)).await
+    }
+
     async fn reach(
         &self,
         memory: Key,

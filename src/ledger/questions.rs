@@ -165,6 +165,10 @@ pub trait Questions: Send + Sync {
     /// What stood at a time. Costs a look at each head of the memory that was kept.
     async fn as_of(&self, space: &Space, memory: Key, at: Timestamp) -> Result<AsOf, Error>;
 
+    /// The head of a memory in whose space nothing is unfinished: one question tells all there is to know of it.
+    /// `None`: there is no head, or something is unfinished; then ask what is, and then for the head.
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error>;
+
     /// The live relations that a walk of `depth` hops from a memory may follow by these steps, and perhaps more: all of
     /// their types that touch a memory fewer hops away, but for those that lead to what is not live. `None`: there
     /// may be more than [`REACHED_MAX`] memories, or the ledger cannot tell at once; then go hop by hop.

@@ -5,7 +5,7 @@ use crate::{
         Head,
         questions::{Part, Selection},
     },
-    model::{Declaration, MemoryId, Space},
+    model::{Declaration, MemoryId, Space, conflict::memory_key},
 };
 
 use super::{Answer, Demand, Error, Provenance, Reader, Scope};
@@ -17,6 +17,11 @@ pub struct Page {
     pub memories: Vec<Head>,
     /// After what the next part begins; `None`: this was the last.
     pub next: Option<MemoryId>,
+}
+
+/// A tombstone is nothing that a reader is shown.
+pub(super) fn live(head: &Head) -> bool {
+    head.memory.is_some()
 }
 
 impl Reader {
@@ -32,10 +37,14 @@ impl Reader {
     ) -> Result<Answer<Option<Head>>, Error> {
         let scope = Scope::Memory(space, id);
         self.meet(demand, scope).await?;
+        if let Some(head) = self.ports.ledger.head_at_rest(memory_key(space, id)).await? {
+            let provenance = Provenance::current(live(&head).then_some(head.version), 0);
+            return Ok(Answer { value: Some(head).filter(live), provenance });
+        }
         // What is pending first: a command that ends in between is then seen twice, never missed.
         let pending = self.pending(scope).await?.count;
         let heads = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?;
-        let head = heads.into_iter().next().filter(|head| head.memory.is_some());
+        let head = heads.into_iter().next().filter(live);
         let provenance = Provenance::current(head.as_ref().map(|head| head.version), pending);
         Ok(Answer { value: head, provenance })
     }

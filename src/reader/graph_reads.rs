@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use crate::{
     graph::{Edge, Walk},
     ledger::Head,
-    model::{MemoryId, RelationKey, Space},
+    model::{MemoryId, RelationKey, Space, conflict::memory_key},
 };
 
-use super::{Answer, Demand, Error, Provenance, Reader, Scope};
+use super::{Answer, Demand, Error, Provenance, Reader, Scope, get::live};
 
 /// A memory that a walk reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +51,14 @@ impl Reader {
     ) -> Result<(bool, Provenance), Error> {
         let scope = Scope::Space(space);
         self.meet(demand, scope).await?;
-        let pending = self.pending(scope).await?.count;
-        let head = self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?.pop();
-        let head = head.filter(|head| head.memory.is_some());
+        let (pending, head) = match self.ports.ledger.head_at_rest(memory_key(space, id)).await? {
+            Some(head) => (0, Some(head)),
+            None => {
+                let pending = self.pending(scope).await?.count;
+                (pending, self.ports.ledger.heads(&[(space.clone(), id.clone())]).await?.pop())
+            }
+        };
+        let head = head.filter(live);
         let provenance = Provenance::current(head.as_ref().map(|head| head.version), pending);
         Ok((head.is_some(), provenance))
     }
@@ -100,7 +105,7 @@ impl Reader {
         let mut heads: HashMap<_, _> = heads.into_iter().map(|head| (head.id.clone(), head)).collect();
         // The walk and the heads are two reads: a memory that was deleted in between is left out.
         let neighbors = reached.into_iter().filter_map(|one| {
-            let head = heads.remove(&one.id).filter(|head| head.memory.is_some())?;
+            let head = heads.remove(&one.id).filter(live)?;
             Some(Neighbor { head, depth: one.depth, via: one.via })
         });
         Ok(Answer { value: Some(neighbors.collect()), provenance })

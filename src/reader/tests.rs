@@ -11,9 +11,9 @@ use crate::{
         contract::{PARTITION, dead_node, edge, heads_of, id, key, node, relation, space, sqlite_ledger},
         memory::MemoryGraph,
     },
-    ledger::{memory::MemoryLedger, questions::Selection},
+    ledger::{SagaRow, contract::world::pending, memory::MemoryLedger, questions::Selection},
     log::{memory::MemoryLog, partitioner::Partitioner},
-    model::{MemoryId, Name, Timestamp, Token},
+    model::{Access, ConflictKey, MemoryId, Name, Timestamp, Token, command::Header, conflict::memory_key},
     random::Random,
     vector::memory::MemoryVectors,
     worker::board::Board,
@@ -187,4 +187,34 @@ async fn a_search_says_so_until_the_index_is_level_and_a_token_waits_for_it() {
     let level = reader.search(&question, Demand::default()).await.expect("an answer");
     assert!(!level.provenance.stale);
     reader.search(&question, Demand { token, wait }).await.expect("an answer");
+}
+
+/// The deletion of a relation's other end takes the relation with it, without touching the end that is asked of.
+#[tokio::test]
+async fn relations_with_the_token_of_another_ends_deletion_wait_for_it() {
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new("l"));
+    let world = vec![node("a", 7), node("b", 7), edge(key("a USES b"), Some(relation(0, None)), 7)];
+    let heads = heads_of(Arc::clone(&ledger), world).await;
+    let (here, walk, wait) = (space("s"), Walk::default(), Duration::from_millis(20));
+    let offset = ledger.partition(PARTITION).await.expect("the row").watermark;
+    let deletion = SagaRow {
+        header: pending(offset).header.map(|header| Header { space: here.clone(), ..header }),
+        keys: vec![ConflictKey { key: memory_key(&here, &id("b")), access: Access::Exclusive }],
+        ..pending(offset)
+    };
+    let lease = ledger.acquire(PARTITION, 1).await.expect("a lease");
+    let mut transaction = ledger.transaction(&lease).await.expect("a transaction");
+    transaction.insert_sagas(&[deletion]).await.expect("a row");
+    transaction.advance(offset + 1, None).await.expect("a watermark");
+    transaction.commit().await.expect("committed");
+    let reader = reader(&ledger, Arc::new(heads));
+    let demand = Demand { token: Some(Token(PARTITION.at(offset))), wait };
+    let now = reader.relations(&here, &id("a"), &walk, Demand::default()).await.expect("an answer");
+    assert_eq!((now.value.map(|edges| edges.len()), now.provenance.pending), (Some(1), 1));
+    let too_early = reader.relations(&here, &id("a"), &walk, demand).await;
+    assert_eq!(too_early, Err(Error::ConsistencyTimeout));
+    let too_far = reader.neighbors(&here, &id("a"), &walk, (2, 10), demand).await;
+    assert_eq!(too_far, Err(Error::ConsistencyTimeout));
+    // The memory itself is not what the deletion is about.
+    assert!(reader.get(&here, &id("a"), demand).await.expect("an answer").value.is_some());
 }

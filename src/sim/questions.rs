@@ -70,6 +70,10 @@ impl Questions for SimulatedLedger {
         self.read(read).await
     }
 
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error> {
+        self.read(move |ledger| async move { ledger.head_at_rest(memory).await }).await
+    }
+
     async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error> {
         let space = space.clone();
         let read = move |ledger: Arc<dyn Ledger>| {

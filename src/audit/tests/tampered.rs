@@ -190,6 +190,9 @@ impl Questions for Tampered {
     async fn as_of(&self, space: &Space, memory: Key, at: Timestamp) -> Result<AsOf, Error> {
         self.inner.as_of(space, memory, at).await
     }
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error> {
+        self.inner.head_at_rest(memory).await
+    }
     async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error> {
         self.inner.history_since(space).await
     }

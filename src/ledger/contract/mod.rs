@@ -46,6 +46,7 @@ macro_rules! suite {
             a_sweep_drops_what_nothing_points_at,
         );
         $crate::ledger::contract::suite!(@ $make, questions:
+            a_head_is_at_rest_when_nothing_of_its_space_is_unfinished,
             lists_and_counts_keep_to_kind_and_session,
             counts_tell_what_lives_by_kind_and_by_type,
             commands_are_found_by_state_in_log_order,

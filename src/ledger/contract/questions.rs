@@ -55,6 +55,23 @@ async fn listed(ledger: &dyn Ledger, of: &Selection, limit: usize) -> Vec<String
     }
 }
 
+pub(crate) async fn a_head_is_at_rest_when_nothing_of_its_space_is_unfinished(ledger: &dyn Ledger) {
+    let key = |name| memory_key(&space(), &id(name));
+    assert_eq!(ledger.head_at_rest(key("a")).await, Ok(None));
+    commit(ledger, &[(1, "a", Some("x")), (2, "b", Some("y"))]).await;
+    commit(ledger, &[(3, "b", None)]).await;
+    for name in ["a", "b"] {
+        let head = ledger.heads(&[(space(), id(name))]).await.unwrap().pop();
+        assert!(head.is_some());
+        assert_eq!(ledger.head_at_rest(key(name)).await, Ok(head));
+    }
+    let mut transaction = begin(ledger).await;
+    transaction.insert_sagas(&[pending(4)]).await.unwrap();
+    assert_eq!(ledger.head_at_rest(key("a")).await.map(|head| head.is_some()), Ok(true), "not committed");
+    transaction.commit().await.unwrap();
+    assert_eq!(ledger.head_at_rest(key("a")).await, Ok(None));
+}
+
 pub(crate) async fn lists_and_counts_keep_to_kind_and_session(ledger: &dyn Ledger) {
     let memories = [
         ("e", "Episode", Some("s-1")),

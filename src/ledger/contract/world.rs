@@ -178,11 +178,7 @@ pub(crate) fn undo(offset: u64, name: &str) -> HeadWrite {
     HeadWrite { version, image: ImagePointer::Untouched, ..forward(offset, name, None) }
 }
 
-pub(crate) fn relation_head(
-    offset: u64,
-    relation: RelationKey,
-    state: RelationState,
-) -> RelationHeadWrite {
+pub(crate) fn relation_head(offset: u64, relation: RelationKey, state: RelationState) -> RelationHeadWrite {
     let version = version(offset, Phase::Forward);
     RelationHeadWrite { relation, version, state, finish: 1, at: at(10) }
 }

@@ -115,6 +115,16 @@ impl Questions for MemoryLedger {
         Ok(AsOf { past: pasts?.into_iter().find(stood), whole_since })
     }
 
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error> {
+        self.read(|tables| {
+            let Some(row) = tables.heads.get(&memory) else { return Ok(None) };
+            let unfinished = tables.unfinished.iter().filter_map(|position| tables.sagas.get(position));
+            let mut headers = unfinished.filter_map(|saga| saga.row.header.as_ref());
+            let at_rest = !headers.any(|header| header.space == row.space);
+            at_rest.then(|| tables.head(row)).transpose()
+        })
+    }
+
     async fn history_since(&self, space: &Space) -> Result<Option<Timestamp>, Error> {
         Ok(self.read(|tables| tables.history_since.get(space).copied().flatten()))
     }

@@ -208,6 +208,11 @@ impl<D: Database> Questions for SqlLedger<D> {
         Ok(AsOf { past: row.as_ref().map(rows::past).transpose()?, whole_since })
     }
 
+    async fn head_at_rest(&self, memory: Key) -> Result<Option<Head>, Error> {
+        let row = self.row(sql::HEAD_AT_REST, binds!(memory.0.as_slice())).await?;
+        row.map(|row| Ok(rows::head(&row)?.1)).transpose()
+    }
+
     async fn reach(
         &self,
         memory: Key,

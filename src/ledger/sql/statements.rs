@@ -228,6 +228,8 @@ statements! {
 
     HEAD = heads!("WHERE head.key = $1");
     HEADS = heads!("WHERE head.key IN keys($1)");
+    HEAD_AT_REST = heads!("WHERE head.key = $1 AND NOT EXISTS (SELECT 1 FROM saga by_index(saga_unfinished_of) \
+        WHERE saga.space = head.space AND saga.state < 3)");
     LIST_HEADS = heads!("WHERE head.space = (SELECT n FROM space WHERE name = $1) AND head.id > $2 \
         AND head.image IS NOT NULL ORDER BY head.id LIMIT $3");
     /// By the number of the row: heads and images were mostly written in one order, and are read in it.
