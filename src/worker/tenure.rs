@@ -99,9 +99,10 @@ pub(super) struct Tenure<'a> {
 impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
+        let asked = ports.clock.since_boot();
         let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
         let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
-        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, owner.options.lease_term));
+        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, (asked, owner.options.lease_term)));
         let row = match checks::compare(ports, owner.partition).await? {
             Compared::Agree(row) => row,
             Compared::Contradict(contradiction) => return Err(contradiction.into()),
