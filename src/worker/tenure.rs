@@ -372,6 +372,16 @@ impl<'a> Tenure<'a> {
         let at = self.executor.lease.now();
         let turn = Turn::open(&*ports.ledger, self.lease, &*ports.decide, ports.clock.now()).await?;
         self.executor.lease.seen(at);
+        // Under this lease nobody else moves these. A ledger that was swapped for an older copy of itself
+        // still knows the lease, and would take what comes next for what comes after its own last.
+        let (watermark, finishes) = (self.watermark, *self.finishes.borrow());
+        if turn.stands_at() != (watermark, finishes) && !planted(Bug::LedgerSwapUnnoticed) {
+            let (found, last) = turn.stands_at();
+            let sentence = format!(
+                "the partition stands at {found} and finish {last}; its owner left it at {watermark} and {finishes}"
+            );
+            return Err(ledger::Error::Indeterminate(sentence));
+        }
         Ok(turn)
     }
 
