@@ -188,6 +188,36 @@ bugs! {
     SweepIgnoresUnfinished = "sweep-ignores-unfinished",
     /// A resumed saga leaves out a step.
     SkipStepOnResume = "skip-step-on-resume",
+    /// A sender calls a store without looking at its lease.
+    StoreCalledUnasked = "store-called-unasked",
+    /// A sender believes an answer about its lease that is older than the lease may be relied on.
+    LateAnswerBelieved = "late-answer-believed",
+    /// The lease is looked at before the partition's row is locked, which then stays unlocked.
+    LeaseCheckedOutside = "lease-checked-outside",
+    /// An owner lets go, and what it has with the stores goes on.
+    WindowOutlivesTenure = "window-outlives-tenure",
+    /// An owner takes its lease again although the group has lost it.
+    LeaseTakenUnnamed = "lease-taken-unnamed",
+    /// A record that is not where its space belongs is applied all the same.
+    MisroutedIsApplied = "misrouted-is-applied",
+    /// A duplicate moves the watermark and gets no row.
+    DuplicateHasNoRow = "duplicate-has-no-row",
+    /// The outcome says when it was published, instead of when its saga ended.
+    OutcomeToldAnew = "outcome-told-anew",
+    /// M36: recovery does not compare the anchor with the log.
+    AnchorSkipped = "anchor-skipped",
+    /// Recovery does not ask what was published.
+    WitnessSkipped = "witness-skipped",
+    /// An owner does not notice that the ledger is not as it left it.
+    LedgerSwapUnnoticed = "ledger-swap-unnoticed",
+    /// An append that was given up is told as never done.
+    LateAppendIsRefusal = "late-append-is-refusal",
+    /// A breaker does not count the probes that pass.
+    BreakerNeverCloses = "breaker-never-closes",
+    /// A call that waited for a place goes through although the breaker opened meanwhile.
+    QueuePassesOpenBreaker = "queue-passes-open-breaker",
+    /// A guard lets any number of calls through at once.
+    PlacesUnbounded = "places-unbounded",
     /// A half-open breaker lets everybody through.
     BreakerAdmitsManyProbes = "breaker-admits-many-probes",
     /// A breaker takes a refused item for a store that fails.

@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Plant each known mistake, and show how soon it is caught (a build with `--features bugs`)
     #[arg(long, conflicts_with_all = ["seed", "from", "crash_matrix"])]
     bugs: bool,
+    /// With --bugs: only the mistakes whose name contains this
+    #[arg(long, value_name = "TEXT", requires = "bugs")]
+    only: Option<String>,
     /// Strike at every boundary between two steps, for every type of command
     #[arg(long, conflicts_with_all = ["seed", "from", "bugs"])]
     crash_matrix: bool,
@@ -39,7 +42,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.bugs {
-        return bugs(arguments.seeds);
+        return bugs(arguments.seeds, arguments.only.as_deref().unwrap_or_default());
     }
     if arguments.crash_matrix {
         return crash_matrix();
@@ -51,12 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "bugs")]
-fn bugs(seeds: Option<u64>) -> Result<(), Failure> {
+fn bugs(seeds: Option<u64>, only: &str) -> Result<(), Failure> {
+    let prey = sim::bugs::all(only);
+    if prey.is_empty() {
+        return Err(Failure::usage(format!("no planted bug has `{only}` in its name")));
+    }
     let seeds = seeds.unwrap_or(sim::bugs::SEEDS_MAX);
     // A planted bug may panic where an assertion catches it: that is a catch, not news.
     std::panic::set_hook(Box::new(|_| {}));
-    let bar = ProgressBar::new(sim::bugs::COUNT as u64);
-    let reports = sim::bugs::bugs(seeds, &sim::Options::default(), || bar.inc(1));
+    let bar = ProgressBar::new(prey.len() as u64);
+    let reports = sim::bugs::hunt_all(prey, seeds, &sim::Options::default(), || bar.inc(1));
     bar.finish_and_clear();
     let mut out = output::Out::new();
     out.text(&sim::bugs::render(&reports))?;
@@ -70,7 +77,7 @@ fn bugs(seeds: Option<u64>) -> Result<(), Failure> {
 }
 
 #[cfg(not(feature = "bugs"))]
-fn bugs(_seeds: Option<u64>) -> Result<(), Failure> {
+fn bugs(_seeds: Option<u64>, _only: &str) -> Result<(), Failure> {
     Err(Failure::usage("this build has no planted bugs; build it with `--features bugs`".to_owned()))
 }
 

@@ -161,7 +161,7 @@ impl Breaker {
             Evidence::None => {}
             Evidence::Healthy => {
                 self.policy.record_success();
-                if self.state == State::HalfOpen {
+                if self.state == State::HalfOpen && !planted(Bug::BreakerNeverCloses) {
                     self.passed += 1;
                     if self.passed >= self.options.passed_to_close {
                         self.policy.revived();

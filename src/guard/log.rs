@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
+    fault::{Bug, planted},
     log::{
         AppendError, AppendedAt, Bounds, CommandLog, Membership, NewRecord, ReadError, Reader, Record,
         Topology,
@@ -62,6 +63,9 @@ impl CommandLog for Guarded {
             let error = match why {
                 Stopped::Open => AppendError::Unavailable("its breaker is open".to_owned()),
                 Stopped::Full => AppendError::Unavailable("too many appends wait for it".to_owned()),
+                Stopped::Late if planted(Bug::LateAppendIsRefusal) => {
+                    AppendError::Unavailable("it did not answer in time".to_owned())
+                }
                 Stopped::Late => AppendError::Unknown("it did not answer in time".to_owned()),
             };
             vec![Err(error); count]

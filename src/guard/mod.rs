@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! caller ─▶ breaker ─▶ places (bulkhead) ─▶ deadline ─▶ store
-//!             │ open: turned away at once, the store is not called
+//!             │ open: turned away at once, also who waits for a place; the store is not called
 //!             └ half-open: the store's own probe first, one at a time; never the caller's work
 //! ```
 //!
@@ -28,7 +28,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{metrics, random::Random};
+use crate::{
+    fault::{Bug, planted},
+    metrics,
+    random::Random,
+};
 
 pub use self::{
     breaker::{Breaker, Evidence, Order, Permit, State},
@@ -138,12 +142,13 @@ impl Guard {
     /// Before `store`, which `probe` asks about itself.
     pub(crate) fn new(store: &'static str, options: Options, random: Random, probe: Box<Probe>) -> Arc<Self> {
         let (states, _) = watch::channel(State::Closed);
+        let places = if planted(Bug::PlacesUnbounded) { Semaphore::MAX_PERMITS } else { options.calls_max };
         metrics::breaker_state(store, State::Closed.as_str());
         Arc::new(Self {
             store,
             breaker: Mutex::new(Breaker::new(options.clone(), random.clone())),
             states,
-            places: Semaphore::new(options.calls_max),
+            places: Semaphore::new(places),
             budget: retry::Budget::new(),
             options,
             random,
@@ -202,6 +207,12 @@ impl Guard {
             metrics::call_rejected(self.store);
             return Err(Stopped::Full);
         };
+        // Whoever waited may have been let in before the breaker opened: the store is left alone then.
+        if self.state() != State::Closed && !planted(Bug::QueuePassesOpenBreaker) {
+            pass.told(Evidence::None);
+            metrics::call_rejected(self.store);
+            return Err(Stopped::Open);
+        }
         let started = Instant::now();
         let answer = timeout(deadline, work).await;
         let evidence = answer.as_ref().map_or(Evidence::Unhealthy, &judge);

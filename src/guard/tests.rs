@@ -129,6 +129,21 @@ async fn no_more_calls_than_places_are_with_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_place_when_the_breaker_opens_is_turned_away() {
+    let (store, guard) = guarded(Options { calls_max: 1, ..Options::default() });
+    let slow = || async {
+        store.calls.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        false
+    };
+    let calls = (0..40).map(|_| guard.call("write", slow(), |_| Evidence::Unhealthy));
+    let answers = futures::future::join_all(calls).await;
+    assert_eq!(guard.state(), State::Open);
+    assert_eq!(store.calls.load(Ordering::Relaxed), 5, "those that opened it");
+    assert_eq!(answers.iter().filter(|answer| **answer == Err(Stopped::Open)).count(), 35);
+}
+
+#[tokio::test(start_paused = true)]
 async fn reads_are_repeated_while_the_budget_lasts_and_writes_are_not() {
     let (store, guard) =
         guarded(Options { failures_in_row: 1_000_000, recent_calls: 1_000_000, ..Options::default() });

@@ -88,10 +88,13 @@ impl Turn<'_> {
 
         let number = self.number();
         let duplicates = end_with_firsts(&mut drafts, number, self.now);
-        let rows: Vec<SagaRow> = drafts.into_iter().map(|draft| draft.row).collect();
+        let mut rows: Vec<SagaRow> = drafts.into_iter().map(|draft| draft.row).collect();
         rows.iter().filter(|row| row.state.is_terminal()).for_each(|row| {
             self.ended.row(row, row.state, number, self.now);
         });
+        if planted(Bug::DuplicateHasNoRow) {
+            rows.retain(|row| row.duplicate_of.is_none());
+        }
         self.transaction.insert_sagas(&rows).await?;
         self.transaction.advance(next, Some(anchor)).await?;
 

@@ -19,7 +19,10 @@ use std::{
 };
 
 use super::{Error, Lease, Ledger};
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    fault::{Bug, planted},
+};
 
 /// What an owner and everything that sends for it know of their lease. Shared by all of them.
 pub struct Watch {
@@ -32,11 +35,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches a lease that is known to hold now. `term`: how long that is good for.
+    /// Watches a lease that was given when the ledger was asked at `asked`, since boot: the answer may
+    /// have been long on its way. `term`: how long that is good for.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, lease: Lease, term: Duration) -> Self {
-        let seen_micros = AtomicU64::new(micros(clock.since_boot()));
-        Self { ledger, clock, lease, term, seen_micros }
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        lease: Lease,
+        (asked, term): (Duration, Duration),
+    ) -> Self {
+        Self { ledger, clock, lease, term, seen_micros: AtomicU64::new(micros(asked)) }
     }
 
     /// Now, for [`Watch::seen`]. Read it before the question whose answer it dates.
@@ -53,8 +61,8 @@ impl Watch {
     /// Returns at once when the lease was seen within its term, and else asks the ledger.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when another owner has the partition; otherwise the ledger did not answer, and
-    /// nothing is known.
+    /// [`Error::Fenced`] when another owner has the partition; otherwise the ledger did not answer, or only
+    /// after the term, and nothing is known.
     pub async fn check(&self) -> Result<(), Error> {
         let at = self.now();
         let seen = Duration::from_micros(self.seen_micros.load(Ordering::Relaxed));
@@ -66,6 +74,10 @@ impl Watch {
             return Err(Error::Fenced { partition: self.lease.partition });
         }
         self.seen(at);
+        // This process may have been stopped while the answer was on its way: it is as old as its question.
+        if self.now().saturating_sub(at) >= self.term && !planted(Bug::LateAnswerBelieved) {
+            return Err(Error::Unavailable("the answer about the lease was too long on its way".to_owned()));
+        }
         Ok(())
     }
 }
@@ -99,7 +111,8 @@ mod tests {
         ledger.open_epoch(&epoch).await.expect("opened");
         let lease = ledger.acquire(PARTITION, OURS).await.expect("ours");
         let clock = ManualClock::at(Timestamp::from_micros(0));
-        let watch = Watch::new(Arc::new(ledger.clone()), Arc::new(clock.clone()), lease, TERM);
+        let asked = clock.since_boot();
+        let watch = Watch::new(Arc::new(ledger.clone()), Arc::new(clock.clone()), lease, (asked, TERM));
         (ledger, clock, watch)
     }
 
@@ -118,6 +131,18 @@ mod tests {
         let (_ledger, clock, watch) = world().await;
         clock.pass(TERM * 100);
         assert_eq!(watch.check().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_as_old_as_the_question_that_was_answered_with_it() {
+        let (ledger, clock, _watch) = world().await;
+        let asked = clock.since_boot();
+        let lease = ledger.acquire(PARTITION, OURS).await.expect("ours");
+        ledger.acquire(PARTITION, THEIRS).await.expect("theirs");
+        clock.pass(TERM);
+        let (shared, ticks) = (Arc::new(ledger.clone()), Arc::new(clock.clone()));
+        let watch = Watch::new(shared, ticks, lease, (asked, TERM));
+        assert_eq!(watch.check().await, Err(Error::Fenced { partition: PARTITION }));
     }
 
     #[tokio::test]

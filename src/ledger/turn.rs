@@ -50,6 +50,13 @@ impl<'a> Turn<'a> {
         self.transaction.partition().finishes + 1
     }
 
+    /// The watermark and the last finish, as they were when the turn was opened.
+    #[must_use]
+    pub fn stands_at(&self) -> (u64, u64) {
+        let row = self.transaction.partition();
+        (row.watermark, row.finishes)
+    }
+
     /// Remembers that outcomes up to this finish are published.
     ///
     /// # Errors

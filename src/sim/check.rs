@@ -22,6 +22,7 @@ use crate::{
 
 use super::{
     Violation,
+    appends::attempt_of,
     fold::{Fold, Register, Witness},
     history,
     monitor::Monitor,
@@ -121,6 +122,15 @@ impl Checker<'_> {
                 self.violate(Invariant::I1, format!("{position} was acknowledged and is not in the log"));
             } else if !rest.rows.contains_key(&position) {
                 self.violate(Invariant::I1, format!("{position} was acknowledged and has no saga row"));
+            }
+        }
+        for record in &rest.records {
+            if attempt_of(record).is_some_and(|attempt| monitor.was_told_never(attempt)) {
+                let position = record.position;
+                self.violate(
+                    Invariant::I5,
+                    format!("{position} is in the log, and its producer was told that it never would be"),
+                );
             }
         }
         for (partition, watermark) in &rest.watermarks {

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,20 +19,32 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::Clock,
-    ledger::Ledger,
+    guard::Guard,
+    ledger::{
+        Ledger,
+        memory::{self, MemoryLedger},
+    },
+    log::CommandLog,
+    model::PartitionId,
     random::Random,
     saga::plan::Planner,
-    worker::{self, Ports, board::Board},
+    worker::{
+        self, Ports,
+        board::{Board, PartitionStatus},
+    },
 };
 
 use super::{
     boundary::Action,
     clock::SimulatedClock,
+    contradiction::Contradiction,
     faults::Fault,
+    guards::Guarded,
     ledger::{Sessions, SimulatedLedger},
     log::{SharedLog, SimulatedLog},
     monitor::Monitor,
     network::{Fate, Link, Network, Node, Outage},
+    senders::{Rights, Sender},
     shape::Shape,
     stores::{Graph, Shared, VectorServer, Vectors},
 };
@@ -47,8 +59,16 @@ pub(super) struct Servers {
     pub(super) clock: Arc<SimulatedClock>,
     /// The log, the outcomes and the dead letters.
     pub(super) log: Arc<SharedLog>,
+    /// The log through a server's guard, for producers that are its clients; and the guard.
+    pub(super) server: Option<(Arc<dyn CommandLog>, Arc<Guard>)>,
+    /// Numbers the attempts of producers.
+    pub(super) attempts: Arc<AtomicU64>,
     /// The ledger itself.
     pub(super) ledger: Arc<dyn Ledger>,
+    /// What it keeps, to be copied and restored.
+    pub(super) tables: MemoryLedger,
+    /// The last copy of it in this epoch.
+    pub(super) copy: Mutex<Option<memory::Backup>>,
     /// Its absence.
     pub(super) ledger_outage: Arc<Outage>,
     /// The vector store.
@@ -68,6 +88,8 @@ pub(super) struct Servers {
 struct Running {
     node: Arc<Node>,
     sessions: Arc<Sessions>,
+    guards: Vec<Arc<Guard>>,
+    board: Board,
 }
 
 /// The nodes.
@@ -82,6 +104,8 @@ pub(super) struct Cluster {
 
 /// How often something may befall a node by itself.
 const HARASS_MS: u64 = 20;
+/// One of so many looks at the nodes comes with a copy of the ledger.
+const COPY_ONE_IN: u64 = 30;
 /// Fates that can wait to be looked at: more than nodes that can die between two looks.
 const FATES_MAX: usize = 64;
 
@@ -111,10 +135,11 @@ impl Cluster {
         let link = Link { node: Arc::clone(&node), network: Arc::clone(&servers.network) };
         let sessions = Arc::new(Sessions::default());
         link.event(format_args!("starts"));
-        let ports = self.ports(&link, &sessions);
+        let (ports, guards) = self.ports(&link, &sessions);
+        let board = ports.board.clone();
         let options = servers.shape.options.clone();
         let tasks = node.tasks.clone();
-        self.running.lock().insert(id, Running { node: Arc::clone(&node), sessions });
+        self.running.lock().insert(id, Running { node: Arc::clone(&node), sessions, guards, board });
         let cluster = Arc::clone(self);
         let run = worker::run(ports, options, tasks.clone());
         drop(tasks.spawn(async move {
@@ -128,41 +153,59 @@ impl Cluster {
         }));
     }
 
-    fn ports(&self, link: &Link, sessions: &Arc<Sessions>) -> Ports {
+    fn ports(&self, link: &Link, sessions: &Arc<Sessions>) -> (Ports, Vec<Arc<Guard>>) {
         let servers = &self.servers;
-        let log = Arc::new(SimulatedLog { link: link.clone(), shared: Arc::clone(&servers.log) });
-        let graph = servers.graph.as_ref().map(|store| {
-            Arc::new(Graph {
-                link: link.clone(),
-                shared: Arc::clone(&servers.graph_shared),
-                store: Arc::clone(store),
-            }) as Arc<dyn crate::graph::Project>
-        });
+        let term = servers.shape.options.lease_term;
+        let rights = Arc::new(Rights::new(link.clone(), term, Arc::clone(&servers.monitor)));
+        let shared = Arc::clone(&servers.log);
+        let log = Arc::new(SimulatedLog { link: link.clone(), shared, rights: Arc::clone(&rights) });
         let ledger = SimulatedLedger::new(
             link.clone(),
             Arc::clone(&servers.ledger),
             Arc::clone(&servers.monitor),
             Arc::clone(&servers.ledger_outage),
             Arc::clone(sessions),
+            Arc::clone(&rights),
         );
-        let vectors = Vectors {
-            link: link.clone(),
-            shared: Arc::clone(&servers.vector_shared),
-            server: Arc::clone(&servers.vectors),
-        };
-        Ports {
+        let Guarded { vectors, graph, guards } = self.stores(link);
+        let placing = servers.vector_shared.placing();
+        let graph = graph.map(|inner| {
+            Arc::new(Sender { inner, rights: Arc::clone(&rights), placing: placing.clone() }) as Arc<_>
+        });
+        let ports = Ports {
             board: Board::default(),
             log: Arc::clone(&log) as Arc<_>,
             outcomes: Arc::clone(&log) as Arc<_>,
             dead_letters: log,
             ledger: Arc::new(ledger),
-            vectors: Arc::new(vectors),
+            vectors: Arc::new(Sender { inner: vectors, rights, placing }),
             graph,
             decide: Arc::new(Planner::default()),
             clock: Arc::clone(&servers.clock) as Arc<dyn Clock>,
             // Each incarnation has a stream of its own, far from those of the faults.
             random: Random::from_seed(servers.seed, 10_000 + u64::from(link.node.id)),
-        }
+        };
+        (ports, guards)
+    }
+
+    /// A node's stores, each behind its guard.
+    fn stores(&self, link: &Link) -> Guarded {
+        let servers = &self.servers;
+        let vectors = Arc::new(Vectors {
+            link: link.clone(),
+            shared: Arc::clone(&servers.vector_shared),
+            server: Arc::clone(&servers.vectors),
+        });
+        let graph = servers.graph.as_ref().map(|store| {
+            Arc::new(Graph {
+                link: link.clone(),
+                shared: Arc::clone(&servers.graph_shared),
+                store: Arc::clone(store),
+            }) as Arc<_>
+        });
+        let random = Random::from_seed(servers.seed, 20_000 + u64::from(link.node.id));
+        let around = (link, &servers.monitor, &random);
+        Guarded::new(around, servers.shape.guard.as_ref(), vectors, graph)
     }
 
     /// Sees to nodes whose fate has changed, until the run is over.
@@ -243,11 +286,46 @@ impl Cluster {
             if faults.fires(Fault::Rebalance) {
                 self.servers.log.rotate();
             }
+            self.copy_ledger();
+            if faults.fires(Fault::GroupLost) {
+                let lose = |node: &Node| self.servers.log.lose_for_a_while(node.id);
+                self.pick(Fault::GroupLost, lose);
+            }
+            if faults.fires(Fault::LeaseMoved) {
+                self.move_lease();
+            }
             if faults.fires(Fault::ClockJump) {
                 let hours = i64::try_from(faults.between(Fault::ClockJump, 0, 4)).unwrap_or(0) - 2;
                 self.servers.clock.jump(hours * 3_600_000_000);
             }
         }
+    }
+
+    /// Takes a copy of the ledger now and then, where it is to be restored.
+    fn copy_ledger(&self) {
+        let servers = &self.servers;
+        if servers.shape.contradiction == Some(Contradiction::LedgerRestored)
+            && servers.network.faults.between(Fault::LedgerRestored, 0, COPY_ONE_IN) == 0
+        {
+            *servers.copy.lock() = Some(servers.tables.back_up());
+        }
+    }
+
+    /// Takes a lease in the name of nobody, whatever its owner does now.
+    fn move_lease(&self) {
+        let servers = &self.servers;
+        let between = |high| servers.network.faults.between(Fault::LeaseMoved, 0, high);
+        let epoch = servers.log.epoch();
+        let last = u64::from(servers.shape.partitions_in(epoch).saturating_sub(1));
+        let partition = PartitionId { epoch, partition: u32::try_from(between(last)).unwrap_or(0) };
+        let nonce = (u128::from(u64::MAX) << 64) | u128::from(between(u64::MAX - 1));
+        let (ledger, monitor) = (Arc::clone(&servers.ledger), Arc::clone(&servers.monitor));
+        servers.network.trace.event(&"world", format_args!("{} of {partition}", Fault::LeaseMoved.name()));
+        servers.network.spawn(async move {
+            if let Ok(lease) = ledger.acquire(partition, nonce).await {
+                monitor.leased(&lease);
+            }
+        });
     }
 
     fn pick(&self, fault: Fault, strike: impl Fn(&Node)) {
@@ -269,6 +347,19 @@ impl Cluster {
             run.node.resume();
             self.servers.log.heard(run.node.id);
         }
+    }
+
+    /// What living nodes say of their partitions.
+    pub(super) fn statuses(&self) -> Vec<PartitionStatus> {
+        self.running.lock().values().flat_map(|run| run.board.partitions()).collect()
+    }
+
+    /// The guards of living nodes, each with its node.
+    pub(super) fn guards(&self) -> Vec<(Arc<Node>, Arc<Guard>)> {
+        let running = self.running.lock();
+        let all = running.values();
+        all.flat_map(|run| run.guards.iter().map(|guard| (Arc::clone(&run.node), Arc::clone(guard))))
+            .collect()
     }
 
     /// Kills every node, and none is started in its place.

@@ -130,6 +130,28 @@ faults! {
     ClockJump = "clock-jump" / 0.05,
     /// The log is made anew, its offsets start at 0, and another epoch is opened over it.
     NewEpoch = "new-epoch" / 1.0,
+    /// The group loses a node that lives: it may give the node's partitions to others, and may name it again.
+    GroupLost = "group-lost" / 0.01,
+    /// Somebody else takes a lease, in the middle of whatever its owner does, and does nothing with it.
+    LeaseMoved = "lease-moved" / 0.004,
+    /// An append is refused for now and never done; the producer is told so.
+    AppendRefused = "append-refused" / 0.1,
+    /// A breaker opens. Not drawn, like the rest of these: it follows from other faults.
+    BreakerOpened = "breaker-opened" / 1.0,
+    /// An open breaker lets a probe through.
+    BreakerHalfOpen = "breaker-half-open" / 1.0,
+    /// A call finds no place before a store.
+    PlacesFull = "places-full" / 1.0,
+    /// A call is given up at its deadline.
+    DeadlinePassed = "deadline-passed" / 1.0,
+    /// The ledger is restored from an older copy.
+    LedgerRestored = "ledger-restored" / 1.0,
+    /// The log has lost its last records.
+    LogCutShort = "log-cut-short" / 1.0,
+    /// The log has lost its last records, and holds others in their place.
+    LogRewritten = "log-rewritten" / 1.0,
+    /// Retention has dropped records that nobody has read.
+    LogOverrun = "log-overrun" / 1.0,
 }
 
 impl Fault {

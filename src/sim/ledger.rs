@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use futures::FutureExt;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{
     ledger::{
@@ -20,6 +21,7 @@ use super::{
     faults::Fault,
     monitor::Monitor,
     network::{Link, Loss, Outage, Route, Work},
+    senders::Rights,
     transaction::{OpenTransaction, Session, SimulatedTransaction},
 };
 
@@ -30,6 +32,7 @@ pub(super) struct SimulatedLedger {
     monitor: Arc<Monitor>,
     outage: Arc<Outage>,
     sessions: Arc<Sessions>,
+    rights: Arc<Rights>,
 }
 
 /// The open sessions of one node.
@@ -74,8 +77,9 @@ impl SimulatedLedger {
         monitor: Arc<Monitor>,
         outage: Arc<Outage>,
         sessions: Arc<Sessions>,
+        rights: Arc<Rights>,
     ) -> Self {
-        Self { link, inner, monitor, outage, sessions }
+        Self { link, inner, monitor, outage, sessions, rights }
     }
 
     /// A call that changes nothing.
@@ -127,6 +131,8 @@ impl Ledger for SimulatedLedger {
     }
 
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error> {
+        let asked = Instant::now();
+        self.rights.asks(partition, nonce, self.inner.partition(partition).await.ok().as_ref());
         let monitor = Arc::clone(&self.monitor);
         let acquire = move |ledger: Arc<dyn Ledger>| {
             let monitor = Arc::clone(&monitor);
@@ -138,6 +144,9 @@ impl Ledger for SimulatedLedger {
         };
         let lease = self.call(lease_route(Some(Fault::LeaseDouble)), acquire).await;
         self.link.event(format_args!("ledger: acquire {partition}: {}", short(&lease)));
+        if let Ok(lease) = &lease {
+            self.rights.given(*lease, asked);
+        }
         lease
     }
 
@@ -146,9 +155,10 @@ impl Ledger for SimulatedLedger {
             self.link.node.gate().await;
             return Err(Error::Unavailable("the connection was inside a transaction already".to_owned()));
         }
-        let lease = *lease;
+        let (lease, asked) = (*lease, Instant::now());
         let open = move |ledger: Arc<dyn Ledger>| async move { ledger.transaction(&lease).await };
         let inner = self.read(open).await?;
+        self.rights.confirmed(&lease, asked);
         let row = inner.partition().clone();
         let session: Session = Arc::new(Mutex::new(Some(inner)));
         self.sessions.open(&session);
@@ -157,7 +167,10 @@ impl Ledger for SimulatedLedger {
     }
 
     async fn partition(&self, partition: PartitionId) -> Result<PartitionRow, Error> {
-        self.read(move |ledger| async move { ledger.partition(partition).await }).await
+        let asked = Instant::now();
+        let row = self.read(move |ledger| async move { ledger.partition(partition).await }).await?;
+        self.rights.read(partition, &row, asked);
+        Ok(row)
     }
 
     async fn unfinished(

@@ -1,26 +1,18 @@
-//! The command log behind a network: the real in-memory log, and a group that shares its partitions.
+//! The command log behind a network: the real in-memory log, whose answers are late, lost and doubled.
 //!
-//! The group is what makes zombies: it takes a silent node's partitions away without asking, and can
-//! give a partition to a new node before the old one has heard. Two nodes then believe that they own
-//! it, and only the ledger's lease and the stores' fences stand between them.
+//! Who works on which partition is the [`group`](super::group)'s to say.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::{
     fault::{Bug, planted},
     log::{
-        AppendError, AppendedAt, Assignment, Bounds, CommandLog, DeadLetter, DeadLetters, Headers,
-        Membership, NewRecord, OutcomeEvent, OutcomeSink, ReadError, Reader, Record, Topology,
-        memory::MemoryLog,
+        AppendError, AppendedAt, Bounds, CommandLog, DeadLetter, DeadLetters, Headers, Membership, NewRecord,
+        OutcomeEvent, OutcomeSink, ReadError, Reader, Record, Topology, memory::MemoryLog,
     },
     model::PartitionId,
 };
@@ -28,44 +20,21 @@ use crate::{
 use super::{
     boundary::{Action, Boundary},
     faults::Fault,
+    group::{Group, SimulatedMembership},
     monitor::Monitor,
     network::{Link, Network},
+    senders::Rights,
 };
-
-/// How long a node has to give a revoked partition back.
-const RELEASE_MS_MAX: u64 = 3_000;
 
 /// The log and its group: what every node shares.
 pub(super) struct SharedLog {
     /// The log of each epoch, the current one last.
     logs: Mutex<Vec<MemoryLog>>,
     monitor: Arc<Monitor>,
-    network: Arc<Network>,
-    group: Mutex<Group>,
-}
-
-#[derive(Default)]
-struct Group {
-    members: BTreeMap<u32, Member>,
-    /// Who owns each partition; absent: nobody.
-    owners: BTreeMap<u32, u32>,
-    /// Who is to give each partition back.
-    revoking: BTreeMap<u32, u32>,
-    rotation: u32,
-}
-
-#[derive(Default)]
-struct Member {
-    silent: bool,
-    inbox: VecDeque<Assignment>,
-    changed: Arc<Notify>,
-}
-
-impl Member {
-    fn tell(&mut self, assignment: Assignment) {
-        self.inbox.push_back(assignment);
-        self.changed.notify_one();
-    }
+    /// What carries the calls.
+    pub(super) network: Arc<Network>,
+    /// Who works on what.
+    pub(super) group: Mutex<Group>,
 }
 
 impl SharedLog {
@@ -93,7 +62,7 @@ impl SharedLog {
     pub(super) fn renew(&self, log: MemoryLog) {
         self.logs.lock().push(log);
         self.log().set_epoch(self.epoch());
-        *self.group.lock() = Group::default();
+        self.dissolve();
     }
 
     /// Appends one record for a producer, to `partition` whatever its key. `doomed`: whoever made it
@@ -121,6 +90,9 @@ impl SharedLog {
                 log.append_one(partition, key.clone(), value.clone(), headers.clone(), doomed)
             }
         };
+        if faults.fires(Fault::AppendRefused) {
+            return Err(AppendError::Unavailable("the log takes nothing now".to_owned()));
+        }
         if faults.fires(Fault::AppendLostRequest) {
             self.network.give_up().await;
             return lost();
@@ -172,135 +144,6 @@ impl SharedLog {
         self.network.trace.event(&"log", format_args!("append {at}"));
         Ok(appended)
     }
-
-    /// The group has not heard of a node for too long, or knows that it is gone.
-    pub(super) fn lose(self: &Arc<Self>, node: u32, gone: bool) {
-        let mut group = self.group.lock();
-        let owned: Vec<u32> = group
-            .owners
-            .iter()
-            .filter(|(_, owner)| **owner == node)
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in &owned {
-            group.owners.remove(partition);
-        }
-        group.revoking.retain(|_, from| *from != node);
-        if gone {
-            group.members.remove(&node);
-        } else if let Some(member) = group.members.get_mut(&node) {
-            member.silent = true;
-            // It hears of it when it goes on.
-            owned.iter().for_each(|partition| member.tell(Assignment::Revoked(*partition)));
-        }
-        drop(group);
-        self.rebalance();
-    }
-
-    /// A silent node is heard of again.
-    pub(super) fn heard(self: &Arc<Self>, node: u32) {
-        if let Some(member) = self.group.lock().members.get_mut(&node) {
-            member.silent = false;
-        }
-        self.rebalance();
-    }
-
-    /// Moves every partition by one node.
-    pub(super) fn rotate(self: &Arc<Self>) {
-        self.group.lock().rotation += 1;
-        self.rebalance();
-    }
-
-    /// Gives each partition to its node of this generation.
-    fn rebalance(self: &Arc<Self>) {
-        let mut group = self.group.lock();
-        let live: Vec<u32> =
-            group.members.iter().filter(|(_, member)| !member.silent).map(|(id, _)| *id).collect();
-        if live.is_empty() {
-            return;
-        }
-        for partition in 0..self.log().topology().partitions {
-            let turn = (partition + group.rotation) as usize % live.len();
-            let Some(target) = live.get(turn).copied() else { continue };
-            match group.owners.get(&partition).copied() {
-                Some(owner) if owner == target => {}
-                Some(owner) => self.revoke(&mut group, partition, owner, target),
-                None if group.revoking.contains_key(&partition) => {}
-                None => self.assign(&mut group, partition, target),
-            }
-        }
-    }
-
-    fn assign(&self, group: &mut Group, partition: u32, node: u32) {
-        self.network.trace.event(&"group", format_args!("partition {partition} goes to node-{node}"));
-        group.owners.insert(partition, node);
-        if let Some(member) = group.members.get_mut(&node) {
-            member.tell(Assignment::Assigned(partition));
-        }
-    }
-
-    fn revoke(self: &Arc<Self>, group: &mut Group, partition: u32, from: u32, to: u32) {
-        let faults = &self.network.faults;
-        group.owners.remove(&partition);
-        let late = faults.fires(Fault::LateRevocation);
-        if late {
-            self.assign(group, partition, to);
-        } else {
-            group.revoking.insert(partition, from);
-            if let Some(member) = group.members.get_mut(&from) {
-                member.tell(Assignment::Revoked(partition));
-            }
-        }
-        let delay = if late { faults.between(Fault::LateRevocation, 50, 3_000) } else { RELEASE_MS_MAX };
-        let log = Arc::clone(self);
-        self.network.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
-            if late {
-                log.tell_late(partition, from);
-            } else {
-                log.released(from, partition);
-            }
-        });
-    }
-
-    /// The old owner hears of a revocation at last, unless it is the owner again.
-    fn tell_late(&self, partition: u32, from: u32) {
-        let mut group = self.group.lock();
-        let owner = group.owners.get(&partition).copied();
-        if let Some(member) = group.members.get_mut(&from) {
-            member.tell(Assignment::Revoked(partition));
-            if owner == Some(from) {
-                member.tell(Assignment::Assigned(partition));
-            }
-        }
-    }
-
-    /// A node gives a partition back, or is taken to have done so.
-    fn released(self: &Arc<Self>, node: u32, partition: u32) {
-        let mut group = self.group.lock();
-        if group.revoking.get(&partition) == Some(&node) {
-            group.revoking.remove(&partition);
-            drop(group);
-            self.rebalance();
-        }
-    }
-
-    fn join(self: &Arc<Self>, node: u32) -> Arc<Notify> {
-        let mut group = self.group.lock();
-        // A node that joins again has forgotten what it owned.
-        group.owners.retain(|_, owner| *owner != node);
-        group.revoking.retain(|_, from| *from != node);
-        let member = Member::default();
-        let changed = Arc::clone(&member.changed);
-        group.members.insert(node, member);
-        drop(group);
-        self.rebalance();
-        changed
-    }
-
-    fn take(&self, node: u32) -> Option<Assignment> {
-        self.group.lock().members.get_mut(&node)?.inbox.pop_front()
-    }
 }
 
 /// One node's log, sink and dead letters.
@@ -309,6 +152,8 @@ pub(super) struct SimulatedLog {
     pub(super) link: Link,
     /// What nodes share.
     pub(super) shared: Arc<SharedLog>,
+    /// What the node was told.
+    pub(super) rights: Arc<Rights>,
 }
 
 impl SimulatedLog {
@@ -367,6 +212,7 @@ impl CommandLog for SimulatedLog {
             link: self.link.clone(),
             shared: Arc::clone(&self.shared),
             changed,
+            rights: Arc::clone(&self.rights),
         }))
     }
 
@@ -397,32 +243,6 @@ impl Reader for SimulatedReader {
         }
         let count = count.max(1).min(self.read.len());
         Ok(self.read.drain(..count).collect())
-    }
-}
-
-struct SimulatedMembership {
-    link: Link,
-    shared: Arc<SharedLog>,
-    changed: Arc<Notify>,
-}
-
-#[async_trait]
-impl Membership for SimulatedMembership {
-    async fn next(&mut self) -> Option<Assignment> {
-        loop {
-            self.link.node.gate().await;
-            if let Some(assignment) = self.shared.take(self.link.node.id) {
-                self.link.event(format_args!("hears {assignment:?}"));
-                return Some(assignment);
-            }
-            self.changed.notified().await;
-        }
-    }
-
-    async fn released(&mut self, partition: u32) {
-        self.link.node.gate().await;
-        self.link.event(format_args!("gives partition {partition} back"));
-        self.shared.released(self.link.node.id, partition);
     }
 }
 

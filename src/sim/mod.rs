@@ -14,6 +14,7 @@
 //!
 //! It cannot find wrong beliefs about real stores, bugs of drivers, or races of memory.
 
+mod appends;
 mod boundary;
 #[cfg(feature = "bugs")]
 pub mod bugs;
@@ -22,8 +23,11 @@ mod check;
 mod clock;
 mod cluster;
 mod commit;
+mod contradiction;
 mod faults;
 mod fold;
+mod group;
+mod guards;
 mod history;
 mod ledger;
 mod log;
@@ -33,6 +37,7 @@ mod monitor;
 mod network;
 mod questions;
 mod run;
+mod senders;
 mod shape;
 mod stores;
 mod trace;
@@ -72,11 +77,12 @@ impl Default for Options {
 
 impl Options {
     /// The shape of a run.
-    fn shape(&self, random: &Random, shares: &[u64]) -> shape::Shape {
+    fn shape(&self, random: &Random, guards: &Random, shares: &[u64]) -> shape::Shape {
         if let Some(script) = &self.script {
             return shape::Shape::scripted(script.clone(), self.graph.unwrap_or(false));
         }
         let mut shape = shape::Shape::draw(random, shares);
+        shape.draw_guards(guards);
         shape.graph = self.graph.unwrap_or(shape.graph);
         shape
     }

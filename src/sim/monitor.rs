@@ -64,8 +64,12 @@ struct Inner {
     appended: BTreeMap<PartitionId, BTreeSet<u64>>,
     doomed: BTreeSet<Position>,
     acknowledged: BTreeSet<Position>,
+    /// Attempts of producers that were told that nothing was appended.
+    never: BTreeSet<u64>,
     published: BTreeMap<Position, Outcome>,
     refused: BTreeSet<(Store, Position)>,
+    /// Partitions where nothing may happen any more.
+    stopped: BTreeSet<PartitionId>,
 }
 
 /// What a sentence ends with that tells of a transaction whose lease had gone to another.
@@ -186,6 +190,23 @@ impl Monitor {
         self.0.lock().violations.clone()
     }
 
+    /// Nothing may happen in these partitions from now on; their leases may be those of an older ledger.
+    pub(super) fn stop(&self, partitions: &BTreeSet<PartitionId>) {
+        let mut inner = self.0.lock();
+        inner.stopped.clone_from(partitions);
+        inner.leases.clear();
+    }
+
+    /// Whether nothing may happen in this partition.
+    pub(super) fn is_stopped(&self, partition: PartitionId) -> bool {
+        self.0.lock().stopped.contains(&partition)
+    }
+
+    /// Somebody else has found something.
+    pub(super) fn violate(&self, invariant: Invariant, sentence: String) {
+        self.0.lock().violate(invariant, sentence);
+    }
+
     /// A record is in the log; `doomed`: whoever made it knows that it can never commit.
     pub(super) fn appended(&self, partition: PartitionId, offset: u64, doomed: bool) {
         let mut inner = self.0.lock();
@@ -198,6 +219,16 @@ impl Monitor {
     /// A producer was told that its record is in the log.
     pub(super) fn acknowledged(&self, position: Position) {
         self.0.lock().acknowledged.insert(position);
+    }
+
+    /// A producer was told that this attempt of it is not in the log, and never will be.
+    pub(super) fn told_never(&self, attempt: u64) {
+        self.0.lock().never.insert(attempt);
+    }
+
+    /// Whether a producer was told that this attempt of it is not in the log.
+    pub(super) fn was_told_never(&self, attempt: u64) -> bool {
+        self.0.lock().never.contains(&attempt)
     }
 
     /// Every position that a producer was told of.
@@ -233,6 +264,9 @@ impl Monitor {
     /// A ledger transaction has committed, and did this; under a lease that another has by now, or not.
     pub(super) fn committed(&self, partition: PartitionId, effects: Vec<Effect>, by_former_owner: bool) {
         let mut inner = self.0.lock();
+        if inner.stopped.contains(&partition) {
+            inner.violate(Invariant::I10, format!("a transaction commits in {partition}, which must stop"));
+        }
         let before = inner.violations.len();
         for effect in effects {
             match effect {
@@ -305,6 +339,10 @@ impl Monitor {
     /// A copy of an outcome is published.
     pub(super) fn published(&self, outcome: &Outcome) {
         let mut inner = self.0.lock();
+        if inner.stopped.contains(&outcome.position.partition_id()) {
+            let position = outcome.position;
+            inner.violate(Invariant::I2, format!("{position} has an outcome, and its partition must stop"));
+        }
         match inner.published.get(&outcome.position) {
             Some(first) if first != outcome => {
                 let position = outcome.position;

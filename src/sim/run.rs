@@ -7,12 +7,18 @@
 //! fold of the log ── compared with ── ledger, stores at rest
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::task::JoinHandle;
+use parking_lot::Mutex;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     graph::memory::MemoryGraph,
+    guard,
     invariant::Invariant,
     ledger::{EpochRow, memory::MemoryLedger},
     log::{CommandLog, Partitioner, Record, Topology, envelope::Routing, memory::MemoryLog},
@@ -24,15 +30,18 @@ use crate::{
 
 use super::{
     Options, SeedReport, Violation,
+    appends::Appends,
     boundary::Boundaries,
     check::{self, Rest},
     clock::SimulatedClock,
     cluster::{Cluster, Servers},
+    contradiction,
     faults::{Fault, Faults},
     history,
-    log::SharedLog,
+    log::{SharedLog, SimulatedLog},
     monitor::Monitor,
-    network::{Network, Outage},
+    network::{Link, Network, Node, Outage},
+    senders::Rights,
     shape::Shape,
     stores::{Placing, Shared, VectorServer},
     trace::Trace,
@@ -53,6 +62,8 @@ enum Stream {
     Swarm = 1,
     Shape = 2,
     Latency = 3,
+    Guards = 4,
+    ServerGuard = 5,
     Producer = 10,
 }
 
@@ -91,9 +102,16 @@ async fn live(seed: u64, options: &Options) -> SeedReport {
             break;
         }
     }
+    let (judged, endings) = judge(&servers, &reads, options).await;
+    let mut ended = Vec::from_iter(resting);
+    if ended.is_empty() && judged.is_empty() {
+        ended.extend(close_breakers(&servers, &cluster).await);
+        ended.extend(contradiction::play(&servers, &cluster).await);
+    }
     world.stop();
     cluster.stop_all();
-    let (violations, endings) = judge(&servers, &reads, options, resting).await;
+    let mut violations = servers.monitor.violations();
+    violations.extend(ended.into_iter().chain(judged));
     for violation in &violations {
         let what = format_args!("{}: {}", violation.invariant, violation.sentence);
         network.trace.event(&"violation", what);
@@ -141,6 +159,7 @@ async fn renew(servers: &Servers, cluster: &Cluster) {
     let epoch = servers.log.epoch() + 1;
     let log = new_log(&servers.shape, epoch, &servers.clock);
     servers.log.renew(log.clone());
+    *servers.copy.lock() = None;
     let Topology { identity, partitions, partitioner } = log.topology();
     let row = EpochRow { epoch, identity, partitions, partitioner: partitioner.to_string() };
     let opened = servers.ledger.open_epoch(&row).await;
@@ -156,13 +175,14 @@ fn new_log(shape: &Shape, epoch: u32, clock: &Arc<SimulatedClock>) -> MemoryLog 
 
 fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     let stream = |stream: Stream| Random::from_seed(seed, stream as u64);
-    let shape = Arc::new(options.shape(&stream(Stream::Shape), Kind::SHARES));
+    let shape = Arc::new(options.shape(&stream(Stream::Shape), &stream(Stream::Guards), Kind::SHARES));
     let faults = if options.faults { Faults::draw(seed, &stream(Stream::Swarm)) } else { Faults::none(seed) };
     // What is embedded dies with its process: nothing of it is done once the process is gone.
     let in_process = [
         Fault::LedgerLateCommit,
         Fault::LedgerAgain,
         Fault::LeaseDouble,
+        Fault::LeaseMoved,
         Fault::VectorLate,
         Fault::VectorDouble,
     ];
@@ -174,17 +194,26 @@ fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     let monitor = Arc::new(Monitor::default());
     let placing = Placing { shape: Arc::clone(&shape), partitioner: Partitioner::default() };
     let first = new_log(&shape, 1, &clock);
-    let log = SharedLog::new(first, Arc::clone(&monitor), Arc::clone(&network));
+    let log = Arc::new(SharedLog::new(first, Arc::clone(&monitor), Arc::clone(&network)));
+    let front = shape.guard.clone().map(|options| {
+        let inner = server_log(&network, &log, &monitor, shape.options.lease_term);
+        guard::log(inner, options, stream(Stream::ServerGuard))
+    });
     let vectors = Arc::new(MemoryVectors::new());
     let graph = shape.graph.then(|| Arc::new(MemoryGraph::new()));
+    let tables = MemoryLedger::new("simulated");
     let embedded = shape.embedded;
     let server = VectorServer::new(Arc::clone(&vectors) as Arc<_>, Arc::clone(&monitor), embedded);
     let servers = Servers {
         network,
         monitor: Arc::clone(&monitor),
         clock,
-        log: Arc::new(log),
-        ledger: Arc::new(MemoryLedger::new("simulated")),
+        log,
+        server: front,
+        attempts: Arc::default(),
+        ledger: Arc::new(tables.clone()),
+        tables,
+        copy: Mutex::default(),
         ledger_outage: Arc::new(Outage::new(Fault::LedgerOutage)),
         vectors: Arc::new(server),
         vector_shared: Arc::new(Shared::vector(Arc::clone(&monitor), placing.clone())),
@@ -196,6 +225,20 @@ fn world(seed: u64, options: &Options) -> (Arc<Servers>, Reads) {
     (Arc::new(servers), Reads { vectors, graph })
 }
 
+/// The log as a process sees it that only appends, and that nothing befalls.
+fn server_log(
+    network: &Arc<Network>,
+    log: &Arc<SharedLog>,
+    monitor: &Arc<Monitor>,
+    term: Duration,
+) -> Arc<dyn CommandLog> {
+    // Nobody listens for its fate.
+    let node = Arc::new(Node::new(0, mpsc::channel(1).0));
+    let link = Link { node, network: Arc::clone(network) };
+    let rights = Arc::new(Rights::new(link.clone(), term, Arc::clone(monitor)));
+    Arc::new(SimulatedLog { link, shared: Arc::clone(log), rights })
+}
+
 fn producer(servers: &Servers, number: u64) -> Producer {
     let epoch = servers.log.epoch();
     Producer {
@@ -203,7 +246,13 @@ fn producer(servers: &Servers, number: u64) -> Producer {
         random: Random::from_seed(servers.seed, u64::from(epoch) * Stream::Producer as u64 + number),
         shape: Arc::clone(&servers.shape),
         partitions: servers.shape.partitions_in(epoch),
-        log: Arc::clone(&servers.log),
+        appends: Appends {
+            log: Arc::clone(&servers.log),
+            // Every second one is a client of a server.
+            server: servers.server.as_ref().filter(|_| number % 2 == 1).map(|(log, _)| Arc::clone(log)),
+            monitor: Arc::clone(&servers.monitor),
+            attempts: Arc::clone(&servers.attempts),
+        },
         monitor: Arc::clone(&servers.monitor),
         clock: Arc::clone(&servers.clock),
     }
@@ -226,7 +275,7 @@ async fn rest(servers: &Servers, cluster: &Cluster, is_last: bool) -> Option<Vio
     loop {
         // A strike that was on its way may still have held one.
         cluster.resume_all();
-        let unrest = unrest(servers).await;
+        let unrest = unrest(servers, &BTreeSet::new()).await;
         let waited = servers.network.trace.elapsed_ms() - began;
         match unrest {
             None if !is_last || servers.network.in_flight() == 0 => return None,
@@ -239,9 +288,30 @@ async fn rest(servers: &Servers, cluster: &Cluster, is_last: bool) -> Option<Vio
     }
 }
 
-/// What has not ended yet, if anything.
-async fn unrest(servers: &Servers) -> Option<String> {
-    for (partition, log) in partitions(servers) {
+/// Nothing goes wrong any more: whatever breaker is still open must close for whoever comes.
+async fn close_breakers(servers: &Servers, cluster: &Cluster) -> Option<Violation> {
+    let mut guards: Vec<_> =
+        cluster.guards().into_iter().map(|(node, guard)| (node.to_string(), guard)).collect();
+    guards.extend(servers.server.iter().map(|(_, guard)| ("the server".to_owned(), Arc::clone(guard))));
+    let began = servers.network.trace.elapsed_ms();
+    for (whose, guard) in guards {
+        while guard.state() != guard::State::Closed {
+            // Whether this one is let through does not matter.
+            guard.call("rest", async {}, |()| guard::Evidence::Healthy).await.unwrap_or_default();
+            if servers.network.trace.elapsed_ms() - began > REST_MS_MAX {
+                let sentence =
+                    format!("the breaker of {whose} before its {} store stays open", guard.store());
+                return Some(Violation { invariant: Invariant::L1, sentence });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    None
+}
+
+/// What has not ended yet, if anything, but for partitions that were made to stop.
+pub(super) async fn unrest(servers: &Servers, stopped: &BTreeSet<PartitionId>) -> Option<String> {
+    for (partition, log) in partitions(servers).into_iter().filter(|(of, _)| !stopped.contains(of)) {
         let end = log.bounds(partition.partition).await.map_or(0, |bounds| bounds.end);
         let last = last_record(&log, partition, end).await;
         let Ok(row) = servers.ledger.partition(partition).await else {
@@ -277,14 +347,8 @@ async fn last_record(log: &MemoryLog, partition: PartitionId, end: u64) -> Optio
     None
 }
 
-async fn judge(
-    servers: &Servers,
-    reads: &Reads,
-    options: &Options,
-    resting: Option<Violation>,
-) -> (Vec<Violation>, Endings) {
-    let mut violations = servers.monitor.violations();
-    violations.extend(resting);
+async fn judge(servers: &Servers, reads: &Reads, options: &Options) -> (Vec<Violation>, Endings) {
+    let mut violations = Vec::new();
     let mut endings = Endings::new();
     let (records, ends) = read_log(servers).await;
     let partitions: Vec<PartitionId> =

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::monitor::Store;
-use crate::{random::Random, worker};
+use super::{contradiction::Contradiction, monitor::Store};
+use crate::{guard, random::Random, worker};
 
 /// Commands that are written down, instead of drawn: for the crash matrix.
 #[derive(Debug, Clone)]
@@ -44,6 +44,10 @@ pub(super) struct Shape {
     pub(super) weights: Vec<u64>,
     /// The coordinator's bounds.
     pub(super) options: worker::Options,
+    /// What is contradictory at the end.
+    pub(super) contradiction: Option<Contradiction>,
+    /// How stores are guarded; `None`: not at all.
+    pub(super) guard: Option<guard::Options>,
     /// What the one producer sends, where it is not drawn.
     pub(super) script: Option<Script>,
 }
@@ -83,6 +87,8 @@ impl Shape {
                 .map(|share| if random.chance(0.15) { 0 } else { share * (random.below(4) + 1) })
                 .collect(),
             options,
+            contradiction: None,
+            guard: None,
             script: None,
         };
         if random.chance(0.25) {
@@ -121,8 +127,29 @@ impl Shape {
                 sweep_interval: SWEEP_INTERVAL,
                 ..worker::Options::default()
             },
+            contradiction: None,
+            guard: None,
             script: Some(script),
         }
+    }
+
+    /// Draws what stands between workers and stores, how long a lease may be relied on, and how it ends.
+    pub(super) fn draw_guards(&mut self, random: &Random) {
+        let terms_ms = [100, 500, 2_000, 10_000];
+        self.options.lease_term = Duration::from_millis(pick(random, &terms_ms) as u64);
+        let options = guard::Options {
+            failures_in_row: 2 + small(random, 4),
+            recent_calls: pick(random, &[4, 10, 50]),
+            passed_to_close: 1 + small(random, 2),
+            open_min_ms: 20 + random.below(400),
+            open_max_ms: 400 + random.below(3_000),
+            deadline_ms: pick(random, &[60, 100, 400, 30_000]) as u64,
+            calls_max: pick(random, &[1, 1, 2, 64]),
+            read_retries_max: small(random, 3),
+        };
+        self.guard = random.chance(0.7).then_some(options);
+        let contradiction = Contradiction::ALL.get(small(random, 4) as usize).copied();
+        self.contradiction = contradiction.filter(|_| random.chance(0.3));
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) struct Placing {
 }
 
 impl Placing {
-    fn partition(&self, space: &Space, version: Version) -> PartitionId {
+    /// The partition of what a store is told of this space at this version.
+    pub(super) fn partition(&self, space: &Space, version: Version) -> PartitionId {
         let partitions = self.shape.partitions_in(version.epoch);
         let partition = self.partitioner.partition(space.as_str().as_bytes(), partitions);
         PartitionId { epoch: version.epoch, partition }
@@ -105,10 +106,14 @@ impl Traits {
 }
 
 /// What a store is told, as far as the wrapper must understand it.
-trait Item: Clone + Send + Sync + 'static {
+pub(super) trait Item: Clone + Send + Sync + 'static {
+    /// Its version.
     fn version(&self) -> Version;
+    /// Its space.
     fn space(&self) -> &Space;
+    /// What the monitor calls it.
     fn name(&self) -> String;
+    /// The text in it, if it is a live memory.
     fn content(&self) -> Option<&str>;
 }
 
@@ -177,6 +182,11 @@ impl Shared {
         let outage = Arc::new(Outage::new(Fault::GraphOutage));
         let refuse = refused(placing.shape.script.as_ref(), Store::Graph);
         Self { traits: Traits::graph(outage), monitor, placing, refuse }
+    }
+
+    /// How positions follow from what the store is told.
+    pub(super) fn placing(&self) -> Placing {
+        self.placing.clone()
     }
 
     /// Whether this item is refused for good.

@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     clock::Clock,
-    log::{AppendError, Headers, Partitioner},
-    model::{PartitionId, Timestamp},
+    log::{Headers, Partitioner},
+    model::Timestamp,
     random::Random,
 };
 
 use super::{
+    appends::Appends,
     clock::SimulatedClock,
-    log::SharedLog,
     monitor::Monitor,
     shape::Shape,
     stores::{REFUSED_BY_GRAPH, REFUSED_BY_VECTOR},
@@ -89,8 +89,8 @@ pub(super) struct Producer {
     pub(super) shape: Arc<Shape>,
     /// How many partitions the log has now.
     pub(super) partitions: u32,
-    /// Where it appends.
-    pub(super) log: Arc<SharedLog>,
+    /// How it appends.
+    pub(super) appends: Appends,
     /// What it learns from outcomes, and what it was told.
     pub(super) monitor: Arc<Monitor>,
     /// Its watch.
@@ -109,7 +109,7 @@ impl Producer {
     pub(super) async fn run(self) {
         for body in self.shape.script.iter().flat_map(|script| &script.commands) {
             let body = body.as_object().cloned().unwrap_or_default();
-            self.append(&self.plain(&Draft { space: "space-0".to_owned(), body })).await;
+            self.appends.append(&self.plain(&Draft { space: "space-0".to_owned(), body })).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut sent: Vec<Draft> = Vec::new();
@@ -117,26 +117,10 @@ impl Producer {
             tokio::time::sleep(Duration::from_millis(self.random.below(self.shape.pause_ms_max + 1))).await;
             let draft = self.next(number, &sent);
             let wire = self.write(&draft);
-            self.append(&wire).await;
+            self.appends.append(&wire).await;
             sent.push(draft);
             if self.random.chance(0.04) {
-                self.append(&self.nonsense()).await;
-            }
-        }
-    }
-
-    /// Appends, again while the answer is lost, as a client would that does not give up easily.
-    async fn append(&self, wire: &Wire) {
-        for _ in 0..4 {
-            let Wire { partition, key, value, headers, doomed } = wire.clone();
-            match self.log.produce(partition, key, value, headers, doomed).await {
-                Ok(at) => {
-                    let partition = PartitionId { epoch: self.log.epoch(), partition: at.partition };
-                    self.monitor.acknowledged(partition.at(at.offset));
-                    return;
-                }
-                Err(AppendError::Unknown(_)) => {}
-                Err(AppendError::Refused(_) | AppendError::Unavailable(_)) => return,
+                self.appends.append(&self.nonsense()).await;
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use super::Ports;
 use crate::{
+    fault::{Bug, planted},
     ledger::{self, EpochRow, PartitionRow},
     log::{CommandLog, ReadError, Topology},
     model::PartitionId,
@@ -124,6 +125,7 @@ pub(super) enum Compared {
 /// a row that is older than the witness would pass for that of an older ledger.
 pub(super) async fn compare(ports: &Ports, partition: PartitionId) -> Result<Compared, ledger::Error> {
     let published = match ports.outcomes.witness(partition).await {
+        Ok(_) if planted(Bug::WitnessSkipped) => 0,
         Ok(published) => published.unwrap_or(0),
         Err(why) => return Ok(Compared::Unknown(why)),
     };
@@ -153,6 +155,9 @@ async fn compare_log(log: &dyn CommandLog, partition: PartitionId, row: Partitio
     let Some(anchor) = row.anchor.filter(|anchor| anchor.offset >= bounds.start) else {
         return Compared::Agree(row);
     };
+    if planted(Bug::AnchorSkipped) {
+        return Compared::Agree(row);
+    }
     match log.record(partition.partition, anchor.offset).await {
         Ok(Some(record)) if record.crc() == anchor.crc => Compared::Agree(row),
         Ok(_) => Compared::Contradict(Contradiction::Replaced { offset: anchor.offset }),

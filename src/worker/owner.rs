@@ -87,7 +87,7 @@ impl Owner {
     pub(super) async fn run(mut self) {
         let mut backoff = self.backoff();
         let mut rival = Backoff::new(RIVAL_PAUSE, RIVAL_PAUSE_MAX, self.ports.random.clone());
-        while !self.revoked.is_cancelled() {
+        while self.is_named().await {
             self.board.update(self.partition.partition, |status| status.state = PartitionState::Recovering);
             let Err(interruption) = Tenure::serve(&self, &mut backoff).await else { break };
             match interruption {
@@ -117,6 +117,15 @@ impl Owner {
         self.board.update(self.partition.partition, |status| status.state = PartitionState::Stopped);
     }
 
+    /// Waits until the group names this process, since no lease is taken before; `false`: it is revoked.
+    async fn is_named(&mut self) -> bool {
+        let (revoked, mut standing) = (self.revoked.clone(), self.standing.clone());
+        let named =
+            standing.wait_for(|standing| *standing == Standing::Assigned || planted(Bug::LeaseTakenUnnamed));
+        // An error means that the worker has ended, and then it is revoked as well.
+        revoked.run_until_cancelled(named).await.is_some() && !revoked.is_cancelled()
+    }
+
     /// Whether another process has taken the lease. Another tenure of this one is no rival.
     async fn has_rival(&self) -> bool {
         let row = self.ports.ledger.partition(self.partition).await;
@@ -126,16 +135,13 @@ impl Owner {
     /// The winner is obeyed. As a rule the group has named it, and is about to tell us so. If it goes on
     /// naming us, then the other is one that has been overtaken itself, and the lease is taken back; so
     /// two that both believe to be named do not take turns.
-    async fn give_way(&mut self, rival: &mut Backoff) {
+    async fn give_way(&self, rival: &mut Backoff) {
         self.board.update(self.partition.partition, |status| status.state = PartitionState::Overtaken);
-        let (revoked, mut standing) = (self.revoked.clone(), self.standing.clone());
         let wait = async {
             tokio::time::sleep(RIVAL_PAUSE).await;
             rival.wait().await;
-            // An error means that the worker has ended, and then it is revoked as well.
-            drop(standing.wait_for(|standing| *standing == Standing::Assigned).await);
         };
-        revoked.run_until_cancelled(wait).await;
+        self.revoked.run_until_cancelled(wait).await;
     }
 
     /// A nonce of a new tenure: a transaction that an earlier tenure of this very process left behind

@@ -120,6 +120,9 @@ fn event(ports: &Ports, partition: PartitionId, row: SagaRow) -> Option<OutcomeE
     if planted(Bug::RandomOutcomeId) {
         outcome.token = ports.random.next_u64().to_string();
     }
+    if planted(Bug::OutcomeToldAnew) {
+        outcome.finished_at = ports.clock.now();
+    }
     Some(OutcomeEvent { outcome, finish: row.finish, trace: row.header?.trace })
 }
 

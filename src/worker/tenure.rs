@@ -101,9 +101,10 @@ pub(super) struct Tenure<'a> {
 impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
+        let asked = ports.clock.since_boot();
         let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
         let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
-        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, owner.options.lease_term));
+        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, (asked, owner.options.lease_term)));
         let row = match checks::compare(ports, owner.partition).await? {
             Compared::Agree(row) => row,
             Compared::Contradict(contradiction) => return Err(contradiction.into()),
@@ -113,7 +114,7 @@ impl<'a> Tenure<'a> {
         backoff.reset();
 
         let let_go = CancellationToken::new();
-        let _let_go_at_the_end = let_go.clone().drop_guard();
+        let _let_go_at_the_end = (!planted(Bug::WindowOutlivesTenure)).then(|| let_go.clone().drop_guard());
         let (report_sender, reports) = mpsc::channel(REPORTS_MAX);
         let (record_sender, records) = mpsc::channel(1);
         let (finishes, finishes_seen) = watch::channel(row.finishes);
@@ -200,7 +201,8 @@ impl<'a> Tenure<'a> {
 
     /// What has ended so far is finished; what is still with the stores is left to the next owner.
     async fn drain(&mut self) -> Result<(), Interruption> {
-        let deadline = tokio::time::Instant::now() + DRAIN_MAX;
+        let patience = if planted(Bug::WindowOutlivesTenure) { Duration::ZERO } else { DRAIN_MAX };
+        let deadline = tokio::time::Instant::now() + patience;
         while self.backlog.running_count() > 0 {
             let Ok(Some(report)) = tokio::time::timeout_at(deadline, self.reports.recv()).await else {
                 break;
@@ -375,6 +377,16 @@ impl<'a> Tenure<'a> {
         let at = self.executor.lease.now();
         let turn = Turn::open(&*ports.ledger, self.lease, &*ports.decide, ports.clock.now()).await?;
         self.executor.lease.seen(at);
+        // Under this lease nobody else moves these. A ledger that was swapped for an older copy of itself
+        // still knows the lease, and would take what comes next for what comes after its own last.
+        let (watermark, finishes) = (self.watermark, *self.finishes.borrow());
+        if turn.stands_at() != (watermark, finishes) && !planted(Bug::LedgerSwapUnnoticed) {
+            let (found, last) = turn.stands_at();
+            let sentence = format!(
+                "the partition stands at {found} and finish {last}; its owner left it at {watermark} and {finishes}"
+            );
+            return Err(ledger::Error::Indeterminate(sentence));
+        }
         Ok(turn)
     }
 

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     pub(super) epochs: BTreeMap<u32, EpochRow>,
     pub(super) partitions: BTreeMap<PartitionId, PartitionRow>,

@@ -30,7 +30,7 @@ pub(super) struct MemoryTransaction {
     locked: PartitionRow,
     overlay: Tables,
     /// Held until this transaction has committed or is dropped.
-    _guard: OwnedMutexGuard<()>,
+    _guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl MemoryTransaction {
@@ -38,7 +38,7 @@ impl MemoryTransaction {
         ledger: MemoryLedger,
         partition: PartitionId,
         locked: PartitionRow,
-        guard: OwnedMutexGuard<()>,
+        guard: Option<OwnedMutexGuard<()>>,
     ) -> Self {
         let mut overlay = Tables::default();
         overlay.partitions.insert(partition, locked.clone());
