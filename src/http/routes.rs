@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, asyncapi, breakers, commands, docs, events, find, history, memories, metrics, openapi,
+    Shared, asyncapi, breakers, commands, docs, events, find, history, memories, metrics, openapi, orders,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, stats, status, walks, writes,
 };
@@ -18,6 +18,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/commands", post(commands::submit).get(find::find))
         .route("/v1/commands/{position}", get(commands::show))
+        .route("/v1/commands/{position}/{order}", post(orders::order))
         .route("/v1/memories/{space}", get(memories::list))
         .route(
             "/v1/memories/{space}/{id}",

@@ -29,10 +29,12 @@ pub mod keys;
 pub mod lease;
 pub mod memory;
 pub mod options;
+pub mod orders;
 pub mod outcome;
 mod planted;
 pub mod postgres;
 pub mod questions;
+pub mod resolve;
 mod sql;
 pub mod sqlite;
 pub mod start;
@@ -51,6 +53,7 @@ use crate::model::{
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
+pub use orders::{Order, Orders, Side};
 pub use questions::{Questions, RelationsOf, Swept};
 
 /// What went wrong with a call to the ledger.
@@ -103,6 +106,8 @@ pub struct PartitionRow {
     /// How many owners in a row, this one included, have taken the lease without ever having proved
     /// healthy: more than two mean that something here may be killing them.
     pub unproven: u32,
+    /// Why the last owner stopped, as `code: sentence`; `None`: it did not.
+    pub halt: Option<String>,
 }
 
 /// A record that the log must still hold: shows a truncated or re-created topic.
@@ -391,6 +396,13 @@ pub trait Transaction: Send {
     /// Remembers that outcomes up to this finish are published (never back).
     async fn published(&mut self, finish: u64) -> Result<(), Error>;
 
+    /// Takes away orders that were carried out, or that nothing is left of to carry out. One that another
+    /// has taken the place of meanwhile stays.
+    async fn obeyed(&mut self, orders: &[(u64, Order)]) -> Result<(), Error>;
+
+    /// Remembers why the partition stands still; `None`: it does not.
+    async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error>;
+
     /// Commits. `Indeterminate` when the answer was lost.
     async fn commit(self: Box<Self>) -> Result<(), Error>;
 }
@@ -400,7 +412,7 @@ pub trait Transaction: Send {
 /// Implementations MUST make a committed transaction durable before `commit` answers, and MUST
 /// isolate write transactions of one partition as if they ran one by one.
 #[async_trait]
-pub trait Ledger: Questions + Send + Sync {
+pub trait Ledger: Questions + Orders + Send + Sync {
     /// The newest epoch, if there is any.
     async fn epoch(&self) -> Result<Option<EpochRow>, Error>;
 

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::ledger::SimulatedLedger;
 use crate::{
     ledger::{
-        Error, Head, Ledger, SagaRow,
+        Error, Head, Ledger, Order, Orders, SagaRow,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
-    model::{Key, MemoryId, Space, Timestamp, Version},
+    model::{Key, MemoryId, PartitionId, Position, Space, Timestamp, Version},
 };
 
 #[async_trait]
@@ -77,5 +77,16 @@ impl Questions for SimulatedLedger {
             async move { ledger.history_since(&space).await }
         };
         self.read(read).await
+    }
+}
+
+#[async_trait]
+impl Orders for SimulatedLedger {
+    async fn order(&self, position: Position, order: Order) -> Result<bool, Error> {
+        self.read(move |ledger| async move { ledger.order(position, order).await }).await
+    }
+
+    async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
+        self.read(move |ledger| async move { ledger.orders(partition, from).await }).await
     }
 }

@@ -61,8 +61,10 @@ pub struct PartitionStatus {
     pub turns_micros: u64,
     /// Microseconds spent decoding records.
     pub decode_micros: u64,
-    /// Why it is halted, and what to do.
+    /// Why it is halted.
     pub reason: Option<String>,
+    /// The same as a word: [`super::checks::Contradiction::code`], or `out_of_range`.
+    pub halt: Option<&'static str>,
 }
 
 /// How a partition is doing.

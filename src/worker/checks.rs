@@ -43,7 +43,7 @@ pub enum Contradiction {
     /// Records that were never inboxed have left the log.
     #[error(
         "the log starts at offset {start}, but only offsets below {watermark} are in the ledger; \
-         the records between are gone from the log: restore them, then start again"
+         the records between are gone from the log"
     )]
     Overrun {
         /// The log's first offset.
@@ -54,7 +54,7 @@ pub enum Contradiction {
     /// The log ends before what the ledger has inboxed.
     #[error(
         "the log ends at offset {end}, but the ledger has read up to {watermark}; \
-         the log was truncated or made anew: restore it, then start again"
+         the log was truncated or made anew"
     )]
     Truncated {
         /// One past the log's last offset.
@@ -65,7 +65,7 @@ pub enum Contradiction {
     /// The record before the watermark has other bytes than it had.
     #[error(
         "the record at offset {offset} is not the one that the ledger has read there; \
-         the log was made anew: restore it, then start again"
+         the log was made anew"
     )]
     Replaced {
         /// Where.
@@ -74,7 +74,7 @@ pub enum Contradiction {
     /// Outcomes were published that this ledger does not know of.
     #[error(
         "outcomes up to finish {published} were published, but the ledger knows only {finishes}: \
-         it is an older copy (ledger_behind); restore the newest one, then start again"
+         it is an older copy (ledger_behind)"
     )]
     LedgerBehind {
         /// The highest published finish.
@@ -82,6 +82,21 @@ pub enum Contradiction {
         /// The ledger's last finish.
         finishes: u64,
     },
+}
+
+impl Contradiction {
+    /// The word for it. Stable: logs, metrics and scripts know it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OtherLog { .. } => "other_log",
+            Self::OtherRouting { .. } => "other_routing",
+            Self::Overrun { .. } => "overrun",
+            Self::Truncated { .. } => "truncated",
+            Self::Replaced { .. } => "replaced",
+            Self::LedgerBehind { .. } => "ledger_behind",
+        }
+    }
 }
 
 /// Whether the log is the one of this epoch.

@@ -21,6 +21,7 @@ mod careful;
 pub mod checkpoint;
 pub mod checks;
 mod intake;
+mod orders;
 mod owner;
 mod owners;
 mod relay;
@@ -84,6 +85,8 @@ pub struct Options {
     pub lease_term: Duration,
     /// How often the log is asked whether it is still the one of the epoch.
     pub log_check_interval: Duration,
+    /// How often the ledger is asked for what operators order.
+    pub orders_interval: Duration,
     /// How often the vector store is made durable, where acknowledging does not.
     pub checkpoint_interval: Duration,
     /// Shortest time from one round of reclaiming images to the next. A round looks at all of them.
@@ -102,6 +105,7 @@ impl Default for Options {
             backoff_max: Duration::from_secs(5),
             lease_term: Duration::from_secs(10),
             log_check_interval: Duration::from_secs(10),
+            orders_interval: Duration::from_secs(1),
             checkpoint_interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(60),
             limits: Limits::default(),

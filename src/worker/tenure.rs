@@ -17,14 +17,14 @@ use super::{
     board::PartitionState,
     careful,
     checks::{self, Compared},
-    intake,
-    owner::{Interruption, Owner},
+    intake, orders,
+    owner::{Halt, Interruption, Owner},
     relay,
 };
 use crate::{
     fault::{self, Bug, planted},
     ledger::{
-        self, Lease, SagaRow,
+        self, Lease, Order, SagaRow,
         begin::Inbound,
         compensate,
         finish::End,
@@ -55,12 +55,24 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Work {
     pub(super) acknowledged: Vec<u64>,
     pub(super) undone: Vec<u64>,
+    /// Sagas whose stores hold what an operator chose.
+    pub(super) resolved: Vec<u64>,
+    /// What operators order.
+    pub(super) orders: Vec<(u64, Order)>,
     /// Sagas to turn back, with the ending that they will have when undone.
     pub(super) refused: Vec<(Arc<SagaRow>, Ending)>,
     pub(super) records: Vec<Inbound>,
     pub(super) published: Option<u64>,
     /// Which waiting sagas start in this turn.
     pub(super) start: Start,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        let sagas = [self.acknowledged.is_empty(), self.undone.is_empty(), self.resolved.is_empty()];
+        let lists = [self.refused.is_empty(), self.records.is_empty(), self.orders.is_empty()];
+        sagas.into_iter().chain(lists).all(|is_empty| is_empty) && self.published.is_none()
+    }
 }
 
 /// Which waiting sagas start in a turn.
@@ -90,6 +102,8 @@ pub(super) struct Tenure<'a> {
     /// Outcomes up to this finish are marked in the ledger.
     marked: u64,
     watermark: u64,
+    /// When to look for orders again.
+    next_orders: tokio::time::Instant,
     /// When this owner will have lived long enough; `None`: it has.
     proves_at: Option<tokio::time::Instant>,
     /// Only for a planted bug.
@@ -98,8 +112,16 @@ pub(super) struct Tenure<'a> {
 
 impl<'a> Tenure<'a> {
     pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
+        let lease = owner.ports.ledger.acquire(owner.partition, owner.nonce()).await?;
+        let ended = Self::hold(owner, lease, backoff).await;
+        if let Err(Interruption::Halt(halt)) = &ended {
+            note(owner, &lease, halt).await;
+        }
+        ended
+    }
+
+    async fn hold(owner: &'a Owner, lease: Lease, backoff: &mut Backoff) -> Result<(), Interruption> {
         let ports = &owner.ports;
-        let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
         let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
         let watch = Arc::new(lease::Watch::new(ledger, clock, lease, owner.options.lease_term));
         let row = match checks::compare(ports, owner.partition).await? {
@@ -108,6 +130,7 @@ impl<'a> Tenure<'a> {
             Compared::Unknown(why) => return Err(Interruption::Log(why)),
         };
         let backlog = load(owner).await?;
+        let orders = orders::standing(owner).await?;
         backoff.reset();
 
         let let_go = CancellationToken::new();
@@ -141,9 +164,12 @@ impl<'a> Tenure<'a> {
             published,
             marked: row.published,
             watermark: row.watermark,
+            next_orders: tokio::time::Instant::now() + owner.options.orders_interval,
             proves_at: Some(tokio::time::Instant::now() + careful::PROVEN_AFTER),
             put_back: Vec::new(),
         };
+        tenure.goes_on(row.halt.as_deref()).await?;
+        tenure.resume_resolutions(orders).await?;
         if row.unproven > careful::UNPROVEN_MAX {
             tenure.resume_carefully(row.unproven).await?;
         } else {
@@ -211,6 +237,20 @@ impl<'a> Tenure<'a> {
 
     /// Waits until something is ready, then takes all that is. `None`: the partition is revoked.
     async fn gather(&mut self) -> Result<Option<Work>, Interruption> {
+        loop {
+            let Some(mut work) = self.gather_once().await? else { return Ok(None) };
+            if self.next_orders > tokio::time::Instant::now() {
+                return Ok(Some(work));
+            }
+            work.orders = orders::standing(self.owner).await?;
+            self.next_orders = tokio::time::Instant::now() + self.owner.options.orders_interval;
+            if !work.is_empty() {
+                return Ok(Some(work));
+            }
+        }
+    }
+
+    async fn gather_once(&mut self) -> Result<Option<Work>, Interruption> {
         let mut work = Work { records: std::mem::take(&mut self.put_back), ..Work::default() };
         let startable = !self.backlog.ready.is_empty() && self.room() > 0;
         let takes_records = self.takes_records();
@@ -230,6 +270,7 @@ impl<'a> Tenure<'a> {
                 },
                 _ = self.published.changed(), if !unmarked => {}
                 () = tokio::time::sleep(MARK_DELAY), if unmarked => {}
+                () = tokio::time::sleep_until(self.next_orders) => {}
             }
         } else if self.owner.revoked.is_cancelled() {
             return Ok(None);
@@ -252,12 +293,15 @@ impl<'a> Tenure<'a> {
         match report {
             Report::Acknowledged(offsets) => work.acknowledged.extend(offsets),
             Report::Undone(offsets) => work.undone.extend(offsets),
+            Report::Resolved(offset) => work.resolved.push(offset),
             Report::Refused { offset, store, answer } => {
                 if let Some(saga) = self.backlog.running_in(offset, State::Running) {
                     let ending = compensate::undone(saga, self.owner.partition, store.as_str(), &answer);
                     work.refused.push((saga.clone(), ending));
                 }
             }
+            // Its own undo, which an operator ordered, or what else one chose.
+            Report::Overtaken(offset) if self.backlog.running_in(offset, State::Running).is_none() => {}
             Report::Overtaken(offset) => {
                 let found = format!("saga {} was undone by another owner", self.owner.partition.at(offset));
                 return Err(ledger::Error::Indeterminate(found).into());
@@ -272,6 +316,7 @@ impl<'a> Tenure<'a> {
         self.plant_watermark_bugs(&mut work).await?;
         let (begins, ends) = (!work.records.is_empty(), !work.acknowledged.is_empty());
         let ends_now = self.ends(&work);
+        let obeyed = self.obeyed_by(&work.resolved);
         let mut turn = self.open().await?;
         if planted(Bug::HeadsBeforeQuestion) {
             turn.read_ahead(&work.records).await?;
@@ -280,7 +325,9 @@ impl<'a> Tenure<'a> {
         for end in &ends_now {
             self.backlog.ended(end.saga.offset);
         }
-        let undos = turn.turn_back(&work.refused).await?;
+        let heeded = self.heed(&work, obeyed);
+        let resolutions = self.obey(&mut turn, &heeded).await?;
+        let undos = turn.turn_back(&heeded.turned_back).await?;
         let waiting = self.waiting(work.start);
         let started = turn.start(&waiting, &self.backlog.held).await?;
         self.backlog.runs(&started.running);
@@ -318,11 +365,12 @@ impl<'a> Tenure<'a> {
         self.executor.undo(undos);
         self.executor.run(started.running, false);
         self.executor.run(begun.running, false);
+        self.send_resolutions(resolutions);
         self.tell_relay(finished);
         if begun.inboxed > 0 {
             self.owner.ports.log.note_watermark(self.owner.partition.partition, self.watermark).await;
         }
-        Ok(())
+        self.send_again(heeded.again).await
     }
 
     /// There are outcomes to publish.
@@ -338,7 +386,8 @@ impl<'a> Tenure<'a> {
     fn ends(&self, work: &Work) -> Vec<End> {
         let forward = work.acknowledged.iter().map(|offset| (*offset, State::Running));
         let back = work.undone.iter().map(|offset| (*offset, State::Compensating));
-        forward.chain(back).filter_map(|(offset, state)| self.backlog.end(offset, state)).collect()
+        let ends = forward.chain(back).filter_map(|(offset, state)| self.backlog.end(offset, state));
+        ends.chain(work.resolved.iter().filter_map(|offset| self.backlog.resolved(*offset))).collect()
     }
 
     /// The waiting sagas that start in this turn.
@@ -374,6 +423,17 @@ impl<'a> Tenure<'a> {
         Ok(turn)
     }
 
+    /// Whatever stopped an earlier owner is over.
+    async fn goes_on(&self, halt: Option<&str>) -> Result<(), Interruption> {
+        if let Some(reason) = halt {
+            tracing::info!(partition = %self.owner.partition, reason, "what halted the partition is over");
+            let mut turn = self.open().await?;
+            turn.halted(None).await?;
+            turn.commit().await?;
+        }
+        Ok(())
+    }
+
     async fn pass(&self, begins: bool, begin: &'static str, ends: bool, end: &'static str) {
         if begins {
             fault::point(begin).await;
@@ -387,6 +447,7 @@ impl<'a> Tenure<'a> {
         self.owner.board.update(self.owner.partition.partition, |status| {
             status.state = PartitionState::Working;
             status.reason = None;
+            status.halt = None;
             status.watermark = self.watermark;
             status.unfinished = self.backlog.unfinished_count() as u64;
             status.running = self.backlog.running_count() as u64;
@@ -410,6 +471,20 @@ impl<'a> Tenure<'a> {
             early.commit().await?;
         }
         Ok(())
+    }
+}
+
+/// Writes down why the partition stands still, for other processes to tell. The halt itself does not depend
+/// on it: the next owner finds the same.
+async fn note(owner: &Owner, lease: &Lease, halt: &Halt) {
+    let reason = format!("{}: {}", halt.code, halt.reason);
+    let noted = async {
+        let mut transaction = owner.ports.ledger.transaction(lease).await?;
+        transaction.halted(Some(&reason)).await?;
+        transaction.commit().await
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(partition = %owner.partition, %error, "other processes will not see why it is halted");
     }
 }
 

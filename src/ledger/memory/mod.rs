@@ -9,6 +9,7 @@
 //! state, so that it outlives the simulated process that uses it. It never fails by itself; faults
 //! are put around it from outside. It is also where the planted bugs of a ledger live.
 
+mod orders;
 mod questions;
 mod tables;
 mod transaction;

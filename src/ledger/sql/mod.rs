@@ -14,6 +14,7 @@ pub(super) mod codec;
 pub(super) mod dialect;
 pub(super) mod driver;
 mod heads;
+mod orders;
 #[cfg(test)]
 mod partitions;
 mod questions;

@@ -163,15 +163,15 @@ statements! {
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
 
     PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven FROM partition WHERE epoch = $1 AND partition = $2";
+        unproven, halt FROM partition WHERE epoch = $1 AND partition = $2";
     LOCK_PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven FROM partition WHERE epoch = $1 AND partition = $2 alone()";
+        unproven, halt FROM partition WHERE epoch = $1 AND partition = $2 alone()";
     TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
         unproven = unproven + $5 \
         WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
     WRITE_PARTITION = "UPDATE partition SET watermark = greatest(watermark, $3), anchor_offset = $4, \
         anchor_crc = $5, finishes = greatest(finishes, $6), published = greatest(published, $7), \
-        unproven = $8 \
+        unproven = $8, halt = $9 \
         WHERE epoch = $1 AND partition = $2";
 
     SPACE_NUMBERS = "SELECT name, n FROM space WHERE name IN list($1)";
@@ -210,6 +210,14 @@ statements! {
         RETURNING log_offset, record";
     COUNT_ATTEMPT = "UPDATE saga SET attempts = attempts + 1 \
         WHERE epoch = $1 AND partition = $2 AND log_offset = $3";
+    /// Over anything but a resolve.
+    GIVE_ORDER = "INSERT INTO saga_order (epoch, partition, log_offset, kind) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (epoch, partition, log_offset) DO UPDATE SET kind = excluded.kind \
+        WHERE saga_order.kind < 2 OR saga_order.kind = excluded.kind";
+    ORDERS = "SELECT log_offset, kind FROM saga_order WHERE epoch = $1 AND partition = $2 \
+        AND log_offset >= $3 ORDER BY log_offset LIMIT $4";
+    OBEYED = "DELETE FROM saga_order \
+        WHERE epoch = $1 AND partition = $2 AND kind = $3 AND log_offset IN list($4)";
     SPACES_OF_SAGAS = "SELECT saga.log_offset, space.name FROM saga JOIN space ON space.n = saga.space \
         WHERE saga.epoch = $1 AND saga.partition = $2 AND saga.log_offset IN list($3)";
     WRITES = "SELECT saga.log_offset, record.image_first, record.writes \
