@@ -12,3 +12,6 @@ CREATE TABLE saga_order (
 
 -- Why the last owner stopped, as `code: sentence`; null: it did not.
 ALTER TABLE partition ADD COLUMN halt text;
+
+-- Where this epoch began: what lies below belongs to an earlier epoch, or to nobody.
+ALTER TABLE partition ADD COLUMN first_offset bigint NOT NULL DEFAULT 0;

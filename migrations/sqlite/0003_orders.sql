@@ -12,3 +12,6 @@ CREATE TABLE saga_order (
 
 -- Why the last owner stopped, as `code: sentence`; null: it did not.
 ALTER TABLE partition ADD COLUMN halt TEXT;
+
+-- Where this epoch began: what lies below belongs to an earlier epoch, or to nobody.
+ALTER TABLE partition ADD COLUMN first_offset INTEGER NOT NULL DEFAULT 0;

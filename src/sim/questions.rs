@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::ledger::SimulatedLedger;
 use crate::{
     ledger::{
-        Error, Head, Ledger, Order, Orders, SagaRow,
+        EpochRow, Error, Head, Lease, Ledger, Order, Orders, SagaRow, Start, Succession,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
     model::{Key, MemoryId, PartitionId, Position, Space, Timestamp, Version},
@@ -88,5 +88,17 @@ impl Orders for SimulatedLedger {
 
     async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
         self.read(move |ledger| async move { ledger.orders(partition, from).await }).await
+    }
+}
+
+#[async_trait]
+impl Succession for SimulatedLedger {
+    async fn succeed(&self, epoch: &EpochRow, starts: &[Start], leases: &[Lease]) -> Result<(), Error> {
+        let (epoch, starts, leases) = (epoch.clone(), starts.to_vec(), leases.to_vec());
+        let open = move |ledger: Arc<dyn Ledger>| {
+            let (epoch, starts, leases) = (epoch.clone(), starts.clone(), leases.clone());
+            async move { ledger.succeed(&epoch, &starts, &leases).await }
+        };
+        self.read(open).await
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::{
     ledger::{
         EpochRow, Error, Head, HeadCursor, Lease, Ledger, Order, Orders, PartitionRow, RelationHead, SagaRow,
-        Swept, Transaction,
+        Start, Succession, Swept, Transaction,
         memory::MemoryLedger,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
@@ -171,6 +171,13 @@ impl Orders for Tampered {
     }
     async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
         self.inner.orders(partition, from).await
+    }
+}
+
+#[async_trait]
+impl Succession for Tampered {
+    async fn succeed(&self, epoch: &EpochRow, starts: &[Start], leases: &[Lease]) -> Result<(), Error> {
+        self.inner.succeed(epoch, starts, leases).await
     }
 }
 

@@ -51,6 +51,7 @@ macro_rules! suite {
             a_resolve_gives_way_to_no_other_order,
             an_order_that_came_meanwhile_is_not_taken_away,
             why_a_partition_stands_still_is_kept_until_it_goes_on,
+            an_epoch_follows_one_that_rests_and_whose_leases_hold,
         );
         $crate::ledger::contract::suite!(@ $make, questions:
             lists_and_counts_keep_to_kind_and_session,

@@ -1,8 +1,8 @@
-//! Orders: left by anybody, taken away by the owner's transaction alone.
+//! Orders: left by anybody, taken away by the owner's transaction alone. And the order to begin a new epoch.
 
-use super::world::{PARTITION, begin, own};
+use super::world::{OWNER, PARTITION, begin, commit, epoch, own, put};
 use crate::{
-    ledger::{Ledger, Order, Side},
+    ledger::{Anchor, EpochRow, Error, Ledger, Order, Side, Start},
     model::PartitionId,
 };
 
@@ -62,4 +62,52 @@ pub(in crate::ledger) async fn why_a_partition_stands_still_is_kept_until_it_goe
     };
     assert_eq!(halt(Some("truncated: the log ends")).await.as_deref(), Some("truncated: the log ends"));
     assert_eq!(halt(None).await, None);
+}
+
+pub(in crate::ledger) async fn an_epoch_follows_one_that_rests_and_whose_leases_hold(ledger: &dyn Ledger) {
+    commit(ledger, &[(1, "a", Some("one"))]).await;
+    let mut leases = vec![own(ledger).await];
+    for partition in 0..3 {
+        leases.push(ledger.acquire(PartitionId { partition, ..PARTITION }, OWNER).await.unwrap());
+    }
+    let next = EpochRow { epoch: 2, partitions: 5, ..epoch() };
+    let anchor = Some(Anchor { offset: 6, crc: 9 });
+    let starts: Vec<Start> = (0..5).map(|partition| Start { partition, offset: 7, anchor }).collect();
+    let fenced = Err(Error::Fenced { partition: PARTITION });
+
+    let mut busy = begin(ledger).await;
+    busy.insert_sagas(&[put(2, "b", Some("two"))]).await.unwrap();
+    busy.commit().await.unwrap();
+    assert_eq!(ledger.succeed(&next, &starts, &leases).await, fenced, "a saga is unfinished");
+    commit_started(ledger).await;
+    let lost = ledger.acquire(PARTITION, 1).await.unwrap();
+    assert_eq!(ledger.succeed(&next, &starts, &leases).await, fenced, "another has the lease");
+    assert_eq!(ledger.epoch().await.unwrap(), Some(epoch()), "nothing happened");
+    leases[0] = lost;
+    ledger.succeed(&next, &starts, &leases).await.unwrap();
+    ledger.succeed(&next, &starts, &leases).await.unwrap();
+
+    assert_eq!(ledger.epoch().await.unwrap(), Some(next));
+    let row = ledger.partition(PartitionId { epoch: 2, partition: 4 }).await.unwrap();
+    assert_eq!((row.first, row.watermark, row.anchor, row.finishes), (7, 7, anchor, 0));
+    assert_eq!(
+        ledger.acquire(PARTITION, 5).await.map(drop),
+        fenced,
+        "nobody works on the last epoch any more"
+    );
+    assert!(ledger.acquire(PartitionId { epoch: 2, partition: 4 }, 5).await.is_ok());
+    assert!(ledger.saga(PARTITION.at(1)).await.unwrap().is_some(), "what it did is still known");
+}
+
+/// Ends the saga at offset 2.
+async fn commit_started(ledger: &dyn Ledger) {
+    use super::world::{at, step};
+    use crate::{ledger::Transition, model::State};
+    let mut transaction = begin(ledger).await;
+    let number = transaction.partition().finishes + 1;
+    let end =
+        Transition { finish: number, finished_at: Some(at(20)), ..step(2, State::Running, State::Committed) };
+    assert_eq!(transaction.transition(&[end]).await.unwrap(), [2]);
+    transaction.finished(number, &[2], at(20)).await.unwrap();
+    transaction.commit().await.unwrap();
 }

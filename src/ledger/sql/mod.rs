@@ -23,6 +23,7 @@ mod relations;
 mod rows;
 mod sagas;
 pub(super) mod statements;
+mod succession;
 mod transaction;
 pub(super) mod values;
 

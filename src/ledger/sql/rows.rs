@@ -42,6 +42,7 @@ pub(super) fn partition(row: &impl Row) -> Result<PartitionRow, Error> {
         published: cells.number()?,
         unproven: cells.get()?,
         halt: cells.get::<Option<&str>>()?.map(str::to_owned),
+        first: cells.number()?,
     })
 }
 

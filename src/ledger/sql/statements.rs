@@ -163,12 +163,13 @@ statements! {
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
 
     PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven, halt FROM partition WHERE epoch = $1 AND partition = $2";
+        unproven, halt, first_offset FROM partition WHERE epoch = $1 AND partition = $2";
     LOCK_PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven, halt FROM partition WHERE epoch = $1 AND partition = $2 alone()";
+        unproven, halt, first_offset FROM partition WHERE epoch = $1 AND partition = $2 alone()";
     TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
         unproven = unproven + $5 \
-        WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
+        WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4 \
+            AND NOT EXISTS (SELECT 1 FROM epoch AS newer WHERE newer.epoch > $1)";
     WRITE_PARTITION = "UPDATE partition SET watermark = greatest(watermark, $3), anchor_offset = $4, \
         anchor_crc = $5, finishes = greatest(finishes, $6), published = greatest(published, $7), \
         unproven = $8, halt = $9 \
@@ -196,6 +197,7 @@ statements! {
         AND saga.log_offset IN list($3) ORDER BY saga.log_offset, image.n");
     UNFINISHED = sagas!("(SELECT * FROM saga WHERE epoch = $1 AND partition = $2 AND log_offset >= $3 \
         AND state < 3 ORDER BY log_offset LIMIT $4) AS saga", "ORDER BY saga.log_offset, image.n");
+    IS_AT_REST = "SELECT count(*) FROM saga WHERE epoch = $1 AND partition = $2 AND state < 3";
     UNFINISHED_OF = "SELECT saga.epoch, saga.partition, saga.log_offset, record.keys \
         FROM saga JOIN saga_record AS record ON record.n = saga.record \
         WHERE saga.space = (SELECT n FROM space WHERE name = $1) AND saga.state < 3 \
@@ -349,6 +351,13 @@ bulk!(
     "int int bytes",
     "INSERT INTO partition (epoch, partition, nonce)",
     "ON CONFLICT DO NOTHING"
+);
+bulk!(
+    /// Of an epoch that follows another.
+    START_PARTITIONS,
+    "int int bytes int int int int",
+    "INSERT INTO partition (epoch, partition, nonce, first_offset, watermark, anchor_offset, anchor_crc)",
+    ""
 );
 bulk!(INSERT_SPACES, "text", "INSERT INTO space (name)", "ON CONFLICT DO NOTHING");
 bulk!(

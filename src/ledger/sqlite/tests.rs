@@ -56,6 +56,7 @@ const BACK_TO_FIRST: &str = "
     DROP INDEX relation_kind; DROP INDEX relation_dead; DROP TABLE history;
     ALTER TABLE space DROP COLUMN history; ALTER TABLE space DROP COLUMN history_since;
     DROP TABLE saga_order; ALTER TABLE partition DROP COLUMN halt;
+    ALTER TABLE partition DROP COLUMN first_offset;
     DELETE FROM _sqlx_migrations WHERE version > 1;";
 
 #[tokio::test]
