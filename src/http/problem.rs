@@ -16,6 +16,7 @@ use crate::{
     log::{AppendError, envelope::schema},
     model::{Code, FieldError, Outcome, outcome::Verdict},
     reader, vector,
+    worker::inspect,
 };
 
 use super::{openapi::words::OutcomeRef, trace};
@@ -276,6 +277,15 @@ impl Problem {
             ),
         };
         Self { command_id: Some(command_id.to_owned()), ..Self::new(reason, detail) }
+    }
+}
+
+impl From<inspect::Error> for Problem {
+    fn from(error: inspect::Error) -> Self {
+        match error {
+            inspect::Error::Ledger(error) => error.into(),
+            inspect::Error::Log(error) => reader::Error::from(error).into(),
+        }
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 /// For a process that only works.
 pub(super) fn health(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/metrics", get(metrics::show))
         .route("/livez", get(status::alive))
         .route("/readyz", get(status::ready))
         .route("/healthz", get(status::ready))

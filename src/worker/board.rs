@@ -49,6 +49,8 @@ pub struct PartitionStatus {
     pub watermark: u64,
     /// Sagas that have not ended.
     pub unfinished: u64,
+    /// Whether so many are unfinished that nothing more is taken from the log for now.
+    pub intake_paused: bool,
     /// Of these, those that are with the stores.
     pub running: u64,
     /// The offset of the oldest of them.

@@ -71,6 +71,14 @@ pub enum Contradiction {
         /// Where.
         offset: u64,
     },
+    /// A newer epoch of the log has begun.
+    #[error("epoch {epoch} of the log has ended, and epoch {newest} has begun; start this process again")]
+    Closed {
+        /// The epoch that this process works on.
+        epoch: u32,
+        /// The newest one.
+        newest: u32,
+    },
     /// Outcomes were published that this ledger does not know of.
     #[error(
         "outcomes up to finish {published} were published, but the ledger knows only {finishes}: \
@@ -95,6 +103,7 @@ impl Contradiction {
             Self::Truncated { .. } => "truncated",
             Self::Replaced { .. } => "replaced",
             Self::LedgerBehind { .. } => "ledger_behind",
+            Self::Closed { .. } => "closed",
         }
     }
 }

@@ -20,6 +20,9 @@ pub mod board;
 mod careful;
 pub mod checkpoint;
 pub mod checks;
+pub mod explain;
+pub mod fence;
+pub mod inspect;
 mod intake;
 mod orders;
 mod owner;
@@ -27,6 +30,8 @@ mod owners;
 mod relay;
 mod sweep;
 mod tenure;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -178,8 +183,13 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     ended
 }
 
-/// Whether the log is still the one of the epoch; a log that does not answer may well be.
+/// Whether the epoch is still the newest, and the log still the one of it; what does not answer may well be.
 async fn still_the_same(ports: &Ports, epoch: &EpochRow) -> Result<(), checks::Contradiction> {
+    if let Ok(Some(newest)) = ports.ledger.epoch().await
+        && newest.epoch > epoch.epoch
+    {
+        return Err(checks::Contradiction::Closed { epoch: epoch.epoch, newest: newest.epoch });
+    }
     match ports.log.topology_now().await {
         Ok(topology) => checks::same_log(epoch, &topology),
         Err(error) => {

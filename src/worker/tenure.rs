@@ -7,19 +7,18 @@
 //! Stores are called while the next transaction is open; reports and records gather meanwhile, so
 //! batches form by themselves.
 
+mod opening;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
 use super::{
     backlog::Backlog,
     board::PartitionState,
-    careful,
-    checks::{self, Compared},
-    intake, orders,
-    owner::{Halt, Interruption, Owner},
-    relay,
+    careful, intake, orders,
+    owner::{Interruption, Owner},
 };
 use crate::{
     fault::{self, Bug, planted},
@@ -28,23 +27,12 @@ use crate::{
         begin::Inbound,
         compensate,
         finish::End,
-        lease,
         turn::{Finished, Turn, Waiting},
     },
     model::{State, outcome::Ending},
-    saga::{
-        backoff::Backoff,
-        execute::{Executor, Report},
-        step::Stores,
-    },
+    saga::execute::{Executor, Report},
 };
 
-/// Unfinished rows read at once at takeover.
-const LOAD_COUNT_MAX: usize = 2_000;
-/// Reports that may wait for the owner; executors wait beyond that.
-const REPORTS_MAX: usize = 256;
-/// Finishes that are handed to the relay in memory; beyond that it reads the ledger.
-const ENDED_MAX: usize = 8;
 /// An idle owner marks outcomes as published after this long.
 const MARK_DELAY: Duration = Duration::from_millis(100);
 /// How long a stopping owner waits for what is with the stores.
@@ -95,6 +83,9 @@ pub(super) struct Tenure<'a> {
     pub(super) executor: Executor,
     pub(super) reports: mpsc::Receiver<Report>,
     records: mpsc::Receiver<intake::Batch>,
+    /// Where nothing is read from the log: keeps the channel open.
+    _silent: Option<mpsc::Sender<intake::Batch>>,
+    _let_go_at_the_end: DropGuard,
     finishes: watch::Sender<u64>,
     /// What has just ended, for the relay, as far as it keeps up.
     ended: mpsc::Sender<Finished>,
@@ -111,73 +102,6 @@ pub(super) struct Tenure<'a> {
 }
 
 impl<'a> Tenure<'a> {
-    pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
-        let lease = owner.ports.ledger.acquire(owner.partition, owner.nonce()).await?;
-        let ended = Self::hold(owner, lease, backoff).await;
-        if let Err(Interruption::Halt(halt)) = &ended {
-            note(owner, &lease, halt).await;
-        }
-        ended
-    }
-
-    async fn hold(owner: &'a Owner, lease: Lease, backoff: &mut Backoff) -> Result<(), Interruption> {
-        let ports = &owner.ports;
-        let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
-        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, owner.options.lease_term));
-        let row = match checks::compare(ports, owner.partition).await? {
-            Compared::Agree(row) => row,
-            Compared::Contradict(contradiction) => return Err(contradiction.into()),
-            Compared::Unknown(why) => return Err(Interruption::Log(why)),
-        };
-        let backlog = load(owner).await?;
-        let orders = orders::standing(owner).await?;
-        backoff.reset();
-
-        let let_go = CancellationToken::new();
-        let _let_go_at_the_end = let_go.clone().drop_guard();
-        let (report_sender, reports) = mpsc::channel(REPORTS_MAX);
-        let (record_sender, records) = mpsc::channel(1);
-        let (finishes, finishes_seen) = watch::channel(row.finishes);
-        let (mark_sender, published) = watch::channel(row.published);
-        let executor = Executor {
-            partition: owner.partition,
-            stores: Stores { vectors: ports.vectors.clone(), graph: ports.graph.clone() },
-            reports: report_sender,
-            lease: Arc::clone(&watch),
-            let_go,
-            tasks: owner.tasks.clone(),
-            backoff: (owner.options.backoff_min, owner.options.backoff_max),
-            random: ports.random.clone(),
-        };
-        let (ended, ended_seen) = mpsc::channel(ENDED_MAX);
-        spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender, watch);
-        spawn_intake(owner, row.watermark, record_sender);
-        let mut tenure = Tenure {
-            owner,
-            lease,
-            backlog,
-            executor,
-            reports,
-            records,
-            finishes,
-            ended,
-            published,
-            marked: row.published,
-            watermark: row.watermark,
-            next_orders: tokio::time::Instant::now() + owner.options.orders_interval,
-            proves_at: Some(tokio::time::Instant::now() + careful::PROVEN_AFTER),
-            put_back: Vec::new(),
-        };
-        tenure.goes_on(row.halt.as_deref()).await?;
-        tenure.resume_resolutions(orders).await?;
-        if row.unproven > careful::UNPROVEN_MAX {
-            tenure.resume_carefully(row.unproven).await?;
-        } else {
-            tenure.resume().await?;
-        }
-        tenure.turns().await
-    }
-
     /// Sends everything again that an earlier owner had begun.
     async fn resume(&mut self) -> Result<(), Interruption> {
         let running = |saga: &&Arc<SagaRow>| saga.state == State::Running;
@@ -450,6 +374,7 @@ impl<'a> Tenure<'a> {
             status.halt = None;
             status.watermark = self.watermark;
             status.unfinished = self.backlog.unfinished_count() as u64;
+            status.intake_paused = !self.takes_records();
             status.running = self.backlog.running_count() as u64;
             status.oldest_unfinished = self.backlog.oldest();
             status.finishes = *self.finishes.borrow();
@@ -472,55 +397,4 @@ impl<'a> Tenure<'a> {
         }
         Ok(())
     }
-}
-
-/// Writes down why the partition stands still, for other processes to tell. The halt itself does not depend
-/// on it: the next owner finds the same.
-async fn note(owner: &Owner, lease: &Lease, halt: &Halt) {
-    let reason = format!("{}: {}", halt.code, halt.reason);
-    let noted = async {
-        let mut transaction = owner.ports.ledger.transaction(lease).await?;
-        transaction.halted(Some(&reason)).await?;
-        transaction.commit().await
-    };
-    if let Err(error) = noted.await {
-        tracing::warn!(partition = %owner.partition, %error, "other processes will not see why it is halted");
-    }
-}
-
-/// Reads every unfinished saga of the partition.
-async fn load(owner: &Owner) -> Result<Backlog, Interruption> {
-    let mut backlog = Backlog::default();
-    let mut from = 0;
-    loop {
-        let rows = owner.ports.ledger.unfinished(owner.partition, from, LOAD_COUNT_MAX).await?;
-        let Some(last) = rows.last() else { return Ok(backlog) };
-        from = last.offset + 1;
-        rows.into_iter().for_each(|row| backlog.load(row));
-    }
-}
-
-fn spawn_relay(
-    owner: &Owner,
-    published: u64,
-    (finishes, ended): (watch::Receiver<u64>, mpsc::Receiver<Finished>),
-    marks: watch::Sender<u64>,
-    lease: Arc<lease::Watch>,
-) {
-    let (ports, partition, backoff) = (owner.ports.clone(), owner.partition, owner.backoff());
-    owner.tasks.spawn(async move {
-        relay::run(&ports, (partition, lease), published, finishes, ended, marks, backoff).await
-    });
-}
-
-fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Batch>) {
-    let (ports, options, backoff) = (owner.ports.clone(), owner.options.clone(), owner.backoff());
-    let partition = (owner.partition.epoch, owner.partition.partition);
-    let board = owner.board.clone();
-    owner.tasks.spawn(async move {
-        let count = options.batch_count_max;
-        let decoded = |micros| board.update(partition.1, |status| status.decode_micros += micros);
-        intake::run(&*ports.log, partition, watermark, (count, options.limits), backoff, records, decoded)
-            .await;
-    });
 }
