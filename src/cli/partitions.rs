@@ -37,7 +37,7 @@ Examples:
     Explain(Explain),
     /// Begin a new epoch, where the log was cut, made anew, overrun by retention, or has grown
     #[command(after_help = "\
-Stop every engraft process of this log first, and start them again afterwards.
+Stop every process of this log first, and start them again afterwards.
 
 Examples:
   engraft partitions fence

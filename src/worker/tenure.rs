@@ -17,7 +17,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     backlog::Backlog,
     board::PartitionState,
-    careful, intake, orders,
+    intake, orders,
     owner::{Interruption, Owner},
 };
 use crate::{
