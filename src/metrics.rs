@@ -29,13 +29,19 @@ pub const SAGAS_UNFINISHED: &str = "engraft_sagas_unfinished";
 pub const SAGA_OLDEST_SECONDS: &str = "engraft_saga_oldest_unfinished_seconds";
 /// 1 for the state that a partition is in, 0 for the others.
 pub const PARTITION_STATE: &str = "engraft_partition_state";
+/// Partitions that this process works on, or stands still with.
+pub const ASSIGNED: &str = "engraft_consumer_assigned_partitions";
+/// 1 while so many commands are unfinished that nothing more is taken from the log.
+pub const INTAKE_PAUSED: &str = "engraft_consumer_intake_paused";
+/// 1 while a partition stands still, for each reason that there may be.
+pub const PARTITION_HALTED: &str = "engraft_partition_halted";
 /// Transactions that ended commands.
 pub const PARTITION_FINISHES: &str = "engraft_partition_finishes_total";
 /// Always 1.
 pub const BUILD_INFO: &str = "engraft_build_info";
 
 /// Every name, for dashboards and alerts to be checked against.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 16] = [
     BREAKER_STATE,
     BREAKER_TRANSITIONS,
     BREAKER_REJECTED,
@@ -47,6 +53,9 @@ pub const ALL: [&str; 13] = [
     SAGAS_UNFINISHED,
     SAGA_OLDEST_SECONDS,
     PARTITION_STATE,
+    ASSIGNED,
+    INTAKE_PAUSED,
+    PARTITION_HALTED,
     PARTITION_FINISHES,
     BUILD_INFO,
 ];
@@ -55,6 +64,17 @@ pub const ALL: [&str; 13] = [
 const BREAKER_STATES: [&str; 3] = ["closed", "open", "half_open"];
 /// The states of a partition, as labels.
 const PARTITION_STATES: [&str; 5] = ["recovering", "working", "overtaken", "halted", "stopped"];
+/// Why a partition may stand still, as labels.
+const HALTS: [&str; 8] = [
+    "other_log",
+    "other_routing",
+    "overrun",
+    "truncated",
+    "replaced",
+    "ledger_behind",
+    "closed",
+    "out_of_range",
+];
 /// The states of a command that has not ended, as labels.
 const SAGA_STATES: [&str; 3] = ["pending", "running", "compensating"];
 
@@ -78,6 +98,9 @@ pub fn describe() {
     );
     describe_gauge!(SAGA_OLDEST_SECONDS, Unit::Seconds, "Age of the oldest command that has not ended");
     describe_gauge!(PARTITION_STATE, "1 for the state that the partition is in");
+    describe_gauge!(ASSIGNED, "Partitions that this process works on, or stands still with");
+    describe_gauge!(INTAKE_PAUSED, "1 while nothing more is taken from the log, since so much is unfinished");
+    describe_gauge!(PARTITION_HALTED, "1 while the partition stands still for this reason");
     describe_counter!(PARTITION_FINISHES, "Transactions that ended commands");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -113,32 +136,47 @@ pub(crate) fn call(store: &'static str, operation: &'static str, outcome: &'stat
 
 /// What is known of one partition.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Partition {
+pub(crate) struct Partition<'a> {
     /// Its number.
     pub(crate) number: u32,
     /// Its state's word; `None`: it is not worked on here.
     pub(crate) state: Option<&'static str>,
+    /// Whether so much is unfinished here that nothing more is taken in.
+    pub(crate) intake_paused: bool,
+    /// Why it stands still.
+    pub(crate) halt: Option<&'a str>,
     /// Commands that are in the log alone.
     pub(crate) lag: u64,
-    /// Age of the oldest of them.
-    pub(crate) lag_age: Duration,
-    /// Age of the oldest command in the ledger that has not ended.
-    pub(crate) oldest: Duration,
+    /// Age of the oldest of them, in seconds.
+    pub(crate) lag_age_seconds: f64,
+    /// Age of the oldest command in the ledger that has not ended, in seconds.
+    pub(crate) oldest_seconds: f64,
     /// Transactions that ended commands.
     pub(crate) finishes: u64,
 }
 
 /// Tells how one partition does.
-pub(crate) fn partition(partition: &Partition) {
+pub(crate) fn partition(partition: &Partition<'_>) {
     let number = partition.number.to_string();
     for state in PARTITION_STATES {
         let now = f64::from(u8::from(partition.state == Some(state)));
         gauge!(PARTITION_STATE, "partition" => number.clone(), "state" => state).set(now);
     }
     gauge!(LAG_RECORDS, "partition" => number.clone()).set(partition.lag as f64);
-    gauge!(LAG_SECONDS, "partition" => number.clone()).set(partition.lag_age.as_secs_f64());
-    gauge!(SAGA_OLDEST_SECONDS, "partition" => number.clone()).set(partition.oldest.as_secs_f64());
+    gauge!(LAG_SECONDS, "partition" => number.clone()).set(partition.lag_age_seconds);
+    gauge!(SAGA_OLDEST_SECONDS, "partition" => number.clone()).set(partition.oldest_seconds);
+    for reason in HALTS {
+        let now = f64::from(u8::from(partition.halt == Some(reason)));
+        gauge!(PARTITION_HALTED, "partition" => number.clone(), "reason" => reason).set(now);
+    }
+    let paused = f64::from(u8::from(partition.intake_paused));
+    gauge!(INTAKE_PAUSED, "partition" => number.clone()).set(paused);
     counter!(PARTITION_FINISHES, "partition" => number).absolute(partition.finishes);
+}
+
+/// Tells how many partitions this process has.
+pub(crate) fn assigned(count: usize) {
+    gauge!(ASSIGNED).set(count as f64);
 }
 
 /// Tells how many commands have not ended, by state.

@@ -187,7 +187,7 @@ async fn of_partition(judge: &Judge, partition: PartitionId, offsets: &Offsets) 
     }
     let (Some(log), true) = (&judge.ports.log, judge.options.deep) else { return Ok(()) };
     let bounds = log.bounds(partition.partition).await?;
-    let gaps = offsets.gaps(bounds.start, row.watermark.min(bounds.end));
+    let gaps = offsets.gaps(bounds.start.max(row.first), row.watermark.min(bounds.end));
     for offset in gaps.take(GAPS_MAX) {
         // A row that was begun since the rows were read fills its gap.
         let is_lost = log.record(partition.partition, offset).await?.is_some()
@@ -197,7 +197,7 @@ async fn of_partition(judge: &Judge, partition: PartitionId, offsets: &Offsets) 
             convict_saga(judge, Invariant::I1, partition, offset, expected, "none");
         }
     }
-    judge.count_checked(Invariant::I1, row.watermark.saturating_sub(bounds.start));
+    judge.count_checked(Invariant::I1, row.watermark.saturating_sub(bounds.start.max(row.first)));
     Ok(())
 }
 

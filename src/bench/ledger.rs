@@ -190,7 +190,11 @@ async fn turns(
         for end in ends.drain(..) {
             held.release(end.saga.offset);
         }
-        ends.extend(begun.running.into_iter().map(|saga| End { saga, duplicates: Vec::new() }));
+        ends.extend(begun.running.into_iter().map(|saga| End {
+            saga,
+            duplicates: Vec::new(),
+            resolved: None,
+        }));
     }
     let (seconds, used) = (started.elapsed().as_secs_f64(), cpu::seconds() - used);
     Ok(Row::new("postgres_ledger", options.count as f64 / seconds, "rows/s")

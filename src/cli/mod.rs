@@ -12,6 +12,7 @@ mod exit;
 mod manual;
 mod memory;
 mod output;
+mod partitions;
 mod problem;
 mod produce;
 mod relation;
@@ -101,6 +102,9 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Topics(topics::Command),
+    /// Tell how partitions do, and mend those that stand still
+    #[command(subcommand)]
+    Partitions(partitions::Command),
     /// Compare every store with the ledger, record by record
     Audit(audit::Arguments),
     /// Run the coordinator against simulated faults
@@ -172,6 +176,7 @@ impl Cli {
             Command::Sagas(command) => sagas::run(command),
             #[cfg(feature = "kafka")]
             Command::Topics(command) => topics::run(command, &self.settings(None)?),
+            Command::Partitions(command) => partitions::run(command, &self.settings(None)?),
             Command::Audit(arguments) => audit::run(arguments, self.settings(None)?),
             Command::Sim(arguments) => sim::run(arguments),
             Command::Bench(command) => bench::run(command),

@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 use crate::model::{Position, Space};
 
-use super::{Exit, Failure, client, output, server::Reading, write};
+use super::{
+    Exit, Failure, client, output,
+    server::{Reading, Server},
+    write,
+};
 
 /// What can be asked of commands.
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +26,23 @@ Examples:
   engraft sagas get 1.0.17
   engraft sagas get 1.0.17 --wait 30 -o json")]
     Get(Get),
+    /// Send a command that has not ended again now
+    #[command(after_help = "\
+Examples:
+  engraft sagas retry 1.0.17")]
+    Retry(Target),
+    /// End a command: failed if it waits, undone if it has begun
+    #[command(after_help = "\
+Examples:
+  engraft sagas cancel 1.0.17
+  engraft sagas cancel 1.0.17 -o json")]
+    Cancel(Target),
+    /// End a command that neither goes on nor comes back
+    #[command(after_help = "\
+Examples:
+  engraft sagas resolve 1.0.17 --to before
+  engraft sagas resolve 1.0.17 --to after -o json")]
+    Resolve(Resolve),
 }
 
 /// `sagas list`.
@@ -64,10 +85,47 @@ pub(super) struct Get {
     reading: Reading,
 }
 
+/// `sagas retry`, `sagas cancel`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// Where it stands in the log: epoch.partition.offset
+    position: Position,
+    #[command(flatten)]
+    show: output::Show,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// `sagas resolve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resolve {
+    /// What its records are to be like in every store: as before it, or as it makes them
+    #[arg(long, value_name = "before|after", hide_possible_values = true, value_enum)]
+    to: Side,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which of a command's two images.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Side {
+    Before,
+    After,
+}
+
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::List(list) => list.run(),
         Command::Get(get) => get.run(),
+        Command::Retry(target) => target.order("retry", None),
+        Command::Cancel(target) => target.order("cancel", None),
+        Command::Resolve(Resolve { to, target }) => {
+            let side = match to {
+                Side::Before => "before",
+                Side::After => "after",
+            };
+            target.order("resolve", Some(side.to_owned()))
+        }
     }
 }
 
@@ -97,6 +155,24 @@ impl List {
         out.list(self.reading.show.output, &answer, "commands", &columns)?;
         out.finish()?;
         output::more(self.reading.show.output, &answer);
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Leaves an order, and shows what it was left for.
+    fn order(&self, order: &str, to: Option<String>) -> Result<(), Failure> {
+        let position = self.position.to_string();
+        let path = client::path(&["v1", "commands", &position, order]);
+        let asked = format!("{path}{}", client::query(&[("to", to)]));
+        let answer = self.server.client().send("POST", &asked, &[], Some(b""))?.success();
+        let answer = answer.map_err(|failure| failure.about(&format!("command {position}")))?;
+        let mut out = output::Out::new();
+        out.record(self.show.output, &answer, "", &["position", "order", "state"])?;
+        out.finish()?;
+        if self.show.output == output::Format::Table {
+            output::say(&format!("what comes of it: engraft sagas get {position} --wait 30"));
+        }
         Ok(())
     }
 }

@@ -12,15 +12,19 @@ use crate::clock::{Clock, SystemClock};
 use super::{Client, Exit, Failure, Format, output, server::Server, write};
 
 /// What is told of a partition.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 12] = [
     ("PARTITION", "/partition"),
+    ("STATE", "/state"),
+    ("OWNER", "/owner"),
     ("LAG", "/lag"),
+    ("LAG SECONDS", "/lag_seconds"),
     ("UNFINISHED", "/unfinished"),
     ("OLDEST", "/oldest/state"),
     ("SINCE", "/oldest/accepted_at"),
     ("LOG END", "/log_end"),
     ("WATERMARK", "/watermark"),
     ("UNPUBLISHED", "/unpublished"),
+    ("HALT", "/halt/code"),
 ];
 
 /// What `status` takes.

@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept,
-        Transaction,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, Order, Orders, PartitionRow, RelationHead, SagaRow,
+        Start, Succession, Swept, Transaction,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection, Steps},
     },
     model::{ConflictKey, Declaration, Key, MemoryId, PartitionId, Position, Space, Timestamp, Version},
@@ -179,6 +179,25 @@ impl Ledger for Guarded {
     /// Outside the guard: it is asked of the process, not of the server.
     async fn identity(&self) -> Result<String, Error> {
         self.inner.identity().await
+    }
+}
+
+#[async_trait]
+impl Orders for Guarded {
+    async fn order(&self, position: Position, order: Order) -> Result<bool, Error> {
+        self.call("order", self.inner.order(position, order)).await
+    }
+
+    async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
+        self.read("orders", || self.inner.orders(partition, from)).await
+    }
+}
+
+#[async_trait]
+impl Succession for Guarded {
+    /// Outside the guard, as the first epoch is.
+    async fn succeed(&self, epoch: &EpochRow, starts: &[Start], leases: &[Lease]) -> Result<(), Error> {
+        self.inner.succeed(epoch, starts, leases).await
     }
 }
 

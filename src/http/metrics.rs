@@ -1,7 +1,7 @@
 //! `GET /metrics`: what the process counts, and how its partitions do at this moment. For operators alone:
 //! the figures are of all spaces together.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{
     http::header,
@@ -10,18 +10,18 @@ use axum::{
 
 use crate::{
     metrics,
-    model::{PartitionId, Timestamp},
+    model::PartitionId,
     telemetry::prometheus,
-    worker::board::PartitionState,
+    worker::{
+        board::{PartitionState, PartitionStatus},
+        inspect,
+    },
 };
 
 use super::{
     access::{Access, Operator},
     problem::Problem,
 };
-
-/// Unfinished commands are counted one by one up to here.
-const UNFINISHED_COUNTED: usize = 1_000;
 
 /// `GET /metrics`, in Prometheus' text form.
 pub(super) async fn show(access: Access) -> Result<Response, Problem> {
@@ -33,6 +33,10 @@ pub(super) async fn show(access: Access) -> Result<Response, Problem> {
             operator.measure(PartitionId { epoch, partition }, &mut unfinished).await?;
         }
     }
+    let works = |status: &&PartitionStatus| {
+        matches!(status.state, PartitionState::Recovering | PartitionState::Working | PartitionState::Halted)
+    };
+    metrics::assigned(operator.board().partitions().iter().filter(works).count());
     metrics::unfinished(|state| unfinished.get(state).copied().unwrap_or_default());
     let form = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((form, prometheus::render()).into_response())
@@ -44,27 +48,20 @@ impl Operator<'_> {
         id: PartitionId,
         states: &mut BTreeMap<&'static str, usize>,
     ) -> Result<(), Problem> {
-        let row = self.ledger().partition(id).await?;
-        let bounds = self.log().bounds(id.partition).await.map_err(crate::reader::Error::from)?;
-        let unfinished = self.ledger().unfinished(id, 0, UNFINISHED_COUNTED).await?;
-        for row in &unfinished {
+        let report = inspect::partition(self.ledger(), self.log(), id, self.now()).await?;
+        for row in &self.ledger().unfinished(id, 0, inspect::UNFINISHED_COUNTED).await? {
             *states.entry(row.state.as_str()).or_default() += 1;
         }
-        let next = row.watermark.max(bounds.start);
-        let lag = bounds.end.saturating_sub(next);
-        let waiting = match lag {
-            0 => None,
-            _ => self.log().record(id.partition, next).await.map_err(crate::reader::Error::from)?,
-        };
-        let now = self.now();
-        let state = self.board().partitions().into_iter().find(|status| status.partition == id.partition);
+        let status = self.board().partitions().into_iter().find(|status| status.partition == id.partition);
         metrics::partition(&metrics::Partition {
             number: id.partition,
-            state: state.map(|status| word(status.state)),
-            lag,
-            lag_age: waiting.map_or(Duration::ZERO, |record| age(now, record.appended_at)),
-            oldest: unfinished.first().map_or(Duration::ZERO, |row| age(now, row.accepted_at)),
-            finishes: row.finishes,
+            state: status.as_ref().map(|status| word(status.state)),
+            intake_paused: status.is_some_and(|status| status.intake_paused),
+            halt: report.halt.as_ref().map(|halt| halt.code.as_str()),
+            lag: report.lag,
+            lag_age_seconds: report.lag_seconds,
+            oldest_seconds: report.oldest.map_or(0.0, |oldest| oldest.age_seconds),
+            finishes: report.finishes,
         });
         Ok(())
     }
@@ -78,9 +75,4 @@ fn word(state: PartitionState) -> &'static str {
         PartitionState::Halted => "halted",
         PartitionState::Stopped => "stopped",
     }
-}
-
-/// None, where the clock went back.
-fn age(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::from_micros(u64::try_from(now.as_micros().saturating_sub(then.as_micros())).unwrap_or_default())
 }

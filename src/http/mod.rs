@@ -28,6 +28,7 @@ mod listener;
 mod memories;
 mod metrics;
 mod openapi;
+mod orders;
 mod parameters;
 mod patience;
 mod problem;

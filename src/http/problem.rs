@@ -16,6 +16,7 @@ use crate::{
     log::{AppendError, envelope::schema},
     model::{Code, FieldError, Outcome, outcome::Verdict},
     reader, vector,
+    worker::inspect,
 };
 
 use super::{openapi::words::OutcomeRef, trace};
@@ -52,6 +53,8 @@ pub(super) enum Reason {
     Swept,
     /// What a memory was, and is not kept.
     HistoryNotKept,
+    /// An order that means nothing for the command as it stands.
+    OrderRefused,
     /// A schema that is not there.
     NoSchema,
     /// The log may or may not have taken the command.
@@ -90,6 +93,7 @@ impl Reason {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::UnknownPosition | Self::NoSchema => StatusCode::NOT_FOUND,
+            Self::OrderRefused => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Swept | Self::HistoryNotKept => StatusCode::GONE,
             Self::LogRefused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -122,6 +126,7 @@ impl Reason {
             Self::UnknownPosition => "unknown_position",
             Self::Swept => "swept",
             Self::HistoryNotKept => "history_not_kept",
+            Self::OrderRefused => "order_refused",
             Self::NoSchema => "no_schema",
             Self::AppendUnknown => "append_unknown",
             Self::LogUnavailable => "log_unavailable",
@@ -272,6 +277,15 @@ impl Problem {
             ),
         };
         Self { command_id: Some(command_id.to_owned()), ..Self::new(reason, detail) }
+    }
+}
+
+impl From<inspect::Error> for Problem {
+    fn from(error: inspect::Error) -> Self {
+        match error {
+            inspect::Error::Ledger(error) => error.into(),
+            inspect::Error::Log(error) => reader::Error::from(error).into(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    Shared, asyncapi, breakers, commands, docs, events, find, history, memories, metrics, openapi,
+    Shared, asyncapi, breakers, commands, docs, events, find, history, memories, metrics, openapi, orders,
     problem::{Problem, Reason},
     relations, schemas, search, spaces, stats, status, walks, writes,
 };
@@ -18,6 +18,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/commands", post(commands::submit).get(find::find))
         .route("/v1/commands/{position}", get(commands::show))
+        .route("/v1/commands/{position}/{order}", post(orders::order))
         .route("/v1/memories/{space}", get(memories::list))
         .route(
             "/v1/memories/{space}/{id}",
@@ -62,6 +63,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 /// For a process that only works.
 pub(super) fn health(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/metrics", get(metrics::show))
         .route("/livez", get(status::alive))
         .route("/readyz", get(status::ready))
         .route("/healthz", get(status::ready))

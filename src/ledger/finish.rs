@@ -6,7 +6,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Error, HeadWrite, ImagePointer, Plan, RelationHeadWrite, RelationState, SagaRow, Transition, turn::Turn,
+    Error, HeadWrite, ImagePointer, Plan, RelationHeadWrite, RelationState, SagaRow, Side, Transition,
+    resolve, turn::Turn,
 };
 use crate::{
     fault::{Bug, planted},
@@ -20,13 +21,15 @@ pub struct End {
     pub saga: Arc<SagaRow>,
     /// Its duplicates that wait for it.
     pub duplicates: Vec<u64>,
+    /// The image that an operator chose; its row has the ending of that. `None`: it ends as it stands.
+    pub resolved: Option<Side>,
 }
 
 impl End {
     /// The state that it ends in.
     fn to(&self) -> State {
-        match self.saga.state {
-            State::Compensating => State::Compensated,
+        match (self.resolved, self.saga.state) {
+            (Some(Side::Before), _) | (None, State::Compensating) => State::Compensated,
             _ => State::Committed,
         }
     }
@@ -34,6 +37,7 @@ impl End {
     /// The phase whose version the heads have from now on.
     fn phase(&self) -> Phase {
         match self.saga.state {
+            _ if self.resolved.is_some() => resolve::PHASE,
             State::Compensating if !planted(Bug::UndoAtPhaseZero) => Phase::Undo,
             _ => Phase::Forward,
         }
@@ -95,7 +99,8 @@ impl Turn<'_> {
                 finished_at: Some(self.now),
             };
             // The ending stands in the saga's row since it was decided; its duplicates get a copy.
-            moves.push(transition(end.saga.offset, end.saga.state, None));
+            let own = end.resolved.map(|_| ending.clone());
+            moves.push(transition(end.saga.offset, end.saga.state, own));
             moves.extend(
                 end.duplicates
                     .iter()

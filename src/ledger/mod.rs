@@ -29,19 +29,20 @@ pub mod keys;
 pub mod lease;
 pub mod memory;
 pub mod options;
+pub mod orders;
 pub mod outcome;
 mod planted;
 pub mod postgres;
 pub mod questions;
+pub mod resolve;
 mod sql;
 pub mod sqlite;
 pub mod start;
+pub mod succession;
+mod transaction;
 pub mod turn;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -51,7 +52,10 @@ use crate::model::{
 };
 
 pub use decide::{Decide, Decision, Facts, Needs, Request};
+pub use orders::{Order, Orders, Side};
 pub use questions::{Questions, RelationsOf, Swept};
+pub use succession::{Start, Succession};
+pub use transaction::Transaction;
 
 /// What went wrong with a call to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +107,10 @@ pub struct PartitionRow {
     /// How many owners in a row, this one included, have taken the lease without ever having proved
     /// healthy: more than two mean that something here may be killing them.
     pub unproven: u32,
+    /// Where this epoch began: what lies below belongs to an earlier epoch, or to nobody.
+    pub first: u64,
+    /// Why the last owner stopped, as `code: sentence`; `None`: it did not.
+    pub halt: Option<String>,
 }
 
 /// A record that the log must still hold: shows a truncated or re-created topic.
@@ -339,82 +347,12 @@ pub struct Transition {
     pub finished_at: Option<Timestamp>,
 }
 
-/// One write transaction on one partition, its row locked and its lease checked.
-///
-/// Every method is one bulk statement (or a few), never a statement per command. Dropping it rolls
-/// back. Reads see the transaction's own writes. After any error the transaction is over: drop it.
-///
-/// A transaction MUST be driven by a task that is never cancelled.
-#[async_trait]
-pub trait Transaction: Send {
-    /// The partition's row as it was locked.
-    fn partition(&self) -> &PartitionRow;
-
-    /// Rows that hold these claims, i.e. keys of `[space, source, id]`.
-    async fn claims(&mut self, claims: &[Key]) -> Result<HashMap<Key, Claimed>, Error>;
-
-    /// Declarations of these spaces, as far as there are any.
-    async fn declarations(&mut self, spaces: &[Space]) -> Result<BTreeMap<Space, Declaration>, Error>;
-
-    /// Writes declarations whole.
-    async fn declare(&mut self, declarations: &[(Space, Declaration)]) -> Result<(), Error>;
-
-    /// Heads with their images, tombstones included, as far as there are any.
-    async fn heads(&mut self, space: &[(Space, MemoryId)]) -> Result<Vec<Head>, Error>;
-
-    /// Relation heads, tombstones included, as far as there are any.
-    async fn relations(&mut self, keys: &[RelationKey]) -> Result<Vec<RelationHead>, Error>;
-
-    /// Live relations that a deletion takes with it, or that a decay is about; one list a question.
-    async fn relations_of(&mut self, questions: &[RelationsOf]) -> Result<Vec<Vec<RelationHead>>, Error>;
-
-    /// How many live memories a space has.
-    async fn count_live(&mut self, space: &Space) -> Result<u64, Error>;
-
-    /// Inserts whole rows, with the images of those that are Running.
-    async fn insert_sagas(&mut self, rows: &[SagaRow]) -> Result<(), Error>;
-
-    /// Moves sagas, each guarded by its `from`; answers the offsets that moved, sorted.
-    async fn transition(&mut self, moves: &[Transition]) -> Result<Vec<u64>, Error>;
-
-    /// Whole rows of these offsets, with their images while they have not ended.
-    async fn sagas(&mut self, offsets: &[u64]) -> Result<Vec<SagaRow>, Error>;
-
-    /// The owner has proved healthy: it lived long enough, or stopped in good order.
-    async fn proven(&mut self) -> Result<(), Error>;
-
-    /// Counts one more attempt of a saga that is run alone.
-    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error>;
-
-    /// Writes heads, each only over a lower version.
-    async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error>;
-
-    /// Writes relation heads, each only over a lower version.
-    async fn write_relations(&mut self, relations: &[RelationHeadWrite]) -> Result<(), Error>;
-
-    /// Sets the last access of live memories, forward only.
-    async fn touch(&mut self, memories: &[(Space, MemoryId)], at: Timestamp) -> Result<(), Error>;
-
-    /// Moves the watermark (never back) and remembers the record below it.
-    async fn advance(&mut self, watermark: u64, anchor: Option<Anchor>) -> Result<(), Error>;
-
-    /// Remembers that finish `number` ended these offsets, at this time. `number` is one more than
-    /// the partition's `finishes`.
-    async fn finished(&mut self, number: u64, offsets: &[u64], at: Timestamp) -> Result<(), Error>;
-
-    /// Remembers that outcomes up to this finish are published (never back).
-    async fn published(&mut self, finish: u64) -> Result<(), Error>;
-
-    /// Commits. `Indeterminate` when the answer was lost.
-    async fn commit(self: Box<Self>) -> Result<(), Error>;
-}
-
 /// The durable state, as one shared thing.
 ///
 /// Implementations MUST make a committed transaction durable before `commit` answers, and MUST
 /// isolate write transactions of one partition as if they ran one by one.
 #[async_trait]
-pub trait Ledger: Questions + Send + Sync {
+pub trait Ledger: Questions + Orders + Succession + Send + Sync {
     /// The newest epoch, if there is any.
     async fn epoch(&self) -> Result<Option<EpochRow>, Error>;
 
@@ -423,6 +361,9 @@ pub trait Ledger: Questions + Send + Sync {
 
     /// Takes the lease by compare-and-swap on the epoch that was read; keeps it when it is ours. Waits
     /// for a transaction that is open on the partition, whoever opened it.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] too when a newer epoch has been opened.
     ///
     /// The nonce's high half names a process, its low half one tenure of it. A change of process counts
     /// one more unproven owner.

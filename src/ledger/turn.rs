@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Decide, Decision, Error, Facts, Lease, Ledger, Needs, RelationsOf, Request, SagaRow, Transaction,
+    Decide, Decision, Error, Facts, Lease, Ledger, Needs, Order, RelationsOf, Request, SagaRow, Transaction,
 };
 use crate::model::{MemoryId, RelationKey, Space, State, Timestamp, space::Judgement};
 
@@ -63,6 +63,22 @@ impl<'a> Turn<'a> {
     /// [`Error`] when the ledger does not answer.
     pub async fn published(&mut self, finish: u64) -> Result<(), Error> {
         self.transaction.published(finish).await
+    }
+
+    /// Takes away orders that are carried out with this turn.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn obeyed(&mut self, orders: &[(u64, Order)]) -> Result<(), Error> {
+        self.transaction.obeyed(orders).await
+    }
+
+    /// Remembers why the partition stands still; `None`: it does not.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error> {
+        self.transaction.halted(reason).await
     }
 
     /// Remembers that this owner has proved healthy.

@@ -4,6 +4,8 @@
 //! Pending ──start──▶ Running ──every required store acknowledged──▶ Committed
 //!    │                  └─rejected for good / cancelled──▶ Compensating ──every undo acknowledged──▶ Compensated
 //!    └─refused before anything was sent──▶ Failed
+//!
+//! resolved by an operator: Running | Compensating ──▶ Committed | Compensated
 //! ```
 //!
 //! A duplicate stays `Pending` until its first ends, and then takes that state. Terminal states
@@ -45,8 +47,19 @@ pub enum Event {
     Rejected,
     /// Every undo was acknowledged.
     AllUndone,
+    /// An operator decided how it ends, and every store holds that.
+    Resolved(Resolution),
     /// It is a duplicate, and its first ended so.
     FirstEnded(Terminal),
+}
+
+/// The two ways in which a saga that may have been sent can be resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resolution {
+    /// What it writes stands.
+    Committed,
+    /// What stood before it stands.
+    Compensated,
 }
 
 /// The three ways to end.
@@ -83,6 +96,12 @@ pub fn next(state: State, event: Event) -> Result<State, IllegalTransition> {
         (State::Running, Event::AllAcknowledged) => Ok(State::Committed),
         (State::Running, Event::Rejected) => Ok(State::Compensating),
         (State::Compensating, Event::AllUndone) => Ok(State::Compensated),
+        (State::Running | State::Compensating, Event::Resolved(Resolution::Committed)) => {
+            Ok(State::Committed)
+        }
+        (State::Running | State::Compensating, Event::Resolved(Resolution::Compensated)) => {
+            Ok(State::Compensated)
+        }
         _ => Err(IllegalTransition { from: state, event }),
     }
 }
@@ -149,22 +168,24 @@ mod tests {
         State::Compensated,
         State::Failed,
     ];
-    const EVENTS: [Event; 9] = [
+    const EVENTS: [Event; 11] = [
         Event::Started,
         Event::Refused,
         Event::NothingToDo,
         Event::AllAcknowledged,
         Event::Rejected,
         Event::AllUndone,
+        Event::Resolved(Resolution::Committed),
+        Event::Resolved(Resolution::Compensated),
         Event::FirstEnded(Terminal::Committed),
         Event::FirstEnded(Terminal::Compensated),
         Event::FirstEnded(Terminal::Failed),
     ];
 
     #[test]
-    fn the_drawing_has_nine_edges_and_no_more() {
+    fn the_drawing_has_thirteen_edges_and_no_more() {
         let legal = STATES.iter().flat_map(|state| EVENTS.iter().map(move |event| next(*state, *event)));
-        assert_eq!(legal.filter(Result::is_ok).count(), 9);
+        assert_eq!(legal.filter(Result::is_ok).count(), 13);
     }
 
     #[test]

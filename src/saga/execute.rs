@@ -13,7 +13,7 @@ use crate::{
     fault,
     fault::{Bug, planted},
     ledger::{self, SagaRow, lease},
-    model::{Answer, PartitionId, Phase},
+    model::{Answer, PartitionId, Phase, Version},
     random::Random,
     tasks::Tasks,
 };
@@ -34,6 +34,8 @@ pub enum Report {
     },
     /// Every store that may have seen them holds what stood before.
     Undone(Vec<u64>),
+    /// Every store holds the image that an operator chose for it.
+    Resolved(u64),
     /// Another owner has moved a saga on: read the ledger.
     Overtaken(u64),
     /// Another owner has the partition: nothing more is sent.
@@ -85,9 +87,9 @@ impl Executor {
         let mut backoff = self.new_backoff();
         let mut items: Vec<Item<Arc<SagaRow>>> = sagas
             .into_iter()
-            .map(|saga| Item { writes: forward_writes(&saga, self.partition, store), work: saga })
+            .map(|saga| Item { writes: forward_writes(&saga, self.version(&saga), store), work: saga })
             .collect();
-        let version = |saga: &Arc<SagaRow>| self.partition.at(saga.offset).version(Phase::Forward);
+        let version = |saga: &Arc<SagaRow>| self.version(saga);
         while !items.is_empty() && self.may_send(&mut backoff).await {
             if store == Store::Vector {
                 fault::point("vector.sent").await;
@@ -115,6 +117,11 @@ impl Executor {
                 self.pause(&mut backoff).await;
             }
         }
+    }
+
+    /// The version of a saga's forward writes.
+    fn version(&self, saga: &SagaRow) -> Version {
+        self.partition.at(saga.offset).version(Phase::Forward)
     }
 
     /// These sagas are done with `store`: on to the next, or back to the owner.

@@ -5,6 +5,7 @@
 //!  execute: after-images ─▶ vector store ─▶ graph store ─▶ Report::Acknowledged
 //!                               └─refused for good─▶ Report::Refused
 //!  undo: before-images ─▶ every store that may have seen them ─▶ Report::Undone
+//!  resolve: whichever of both an operator chose ─▶ every store ─▶ Report::Resolved
 //! ```
 //!
 //! A step is sent again until the store's answer is known; only a classified, permanent refusal turns
@@ -15,5 +16,6 @@
 pub mod backoff;
 pub mod execute;
 pub mod plan;
+pub mod resolve;
 pub mod step;
 pub mod undo;

@@ -6,7 +6,7 @@ use crate::{
     fault::{Bug, planted},
     graph,
     ledger::SagaRow,
-    model::{Answer, Digest, PartitionId, Phase, Version},
+    model::{Answer, Digest, Phase, Version},
     vector,
 };
 
@@ -199,9 +199,8 @@ async fn holds(stores: &Stores, writes: &Writes) -> Option<bool> {
     Some(found.len() == wanted.len() && found.iter().zip(&wanted).all(held))
 }
 
-/// The forward writes of a saga to one store.
-pub(super) fn forward_writes(saga: &SagaRow, partition: PartitionId, store: Store) -> Writes {
-    let version = partition.at(saga.offset).version(Phase::Forward);
+/// A saga's after-images, as writes to one store.
+pub(super) fn forward_writes(saga: &SagaRow, version: Version, store: Store) -> Writes {
     let (Some(header), Some(plan)) = (&saga.header, &saga.plan) else { return nothing(store) };
     match store {
         Store::Vector => Writes::Vectors(

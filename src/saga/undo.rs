@@ -13,7 +13,10 @@ use super::{
 use crate::{
     fault::{self, Bug, planted},
     graph,
-    ledger::compensate::Undo,
+    ledger::{
+        SagaRow,
+        compensate::{Before, Undo},
+    },
     model::{PartitionId, Phase, Version, memory::tombstone_hash},
     vector,
 };
@@ -70,8 +73,6 @@ fn undo_version(partition: PartitionId, offset: u64) -> Version {
 }
 
 fn undo_writes(undo: &Undo, partition: PartitionId, store: Store) -> Writes {
-    let version = undo_version(partition, undo.saga.offset);
-    let (Some(header), Some(plan)) = (&undo.saga.header, &undo.saga.plan) else { return nothing(store) };
     let refuser = undo.saga.ending.iter().flat_map(|ending| &ending.errors).any(|error| {
         let named = format!("the {} store", store.as_str());
         error.detail.starts_with(&named)
@@ -79,7 +80,13 @@ fn undo_writes(undo: &Undo, partition: PartitionId, store: Store) -> Writes {
     if refuser && planted(Bug::UndoSkipsRefuser) {
         return nothing(store);
     }
-    let before = |id| undo.before.memories.get(id);
+    before_writes(&undo.saga, &undo.before, undo_version(partition, undo.saga.offset), store)
+}
+
+/// What stood before a saga, as writes to one store.
+pub(super) fn before_writes(saga: &SagaRow, stood: &Before, version: Version, store: Store) -> Writes {
+    let (Some(header), Some(plan)) = (&saga.header, &saga.plan) else { return nothing(store) };
+    let before = |id| stood.memories.get(id);
     match store {
         Store::Vector => Writes::Vectors(
             plan.memories
@@ -90,7 +97,7 @@ fn undo_writes(undo: &Undo, partition: PartitionId, store: Store) -> Writes {
                     id: write.id.clone(),
                     version,
                     hash: before(&write.id).map_or_else(tombstone_hash, |head| head.hash),
-                    layout: undo.saga.judgement.layout,
+                    layout: saga.judgement.layout,
                     after: before(&write.id).and_then(|head| head.memory.clone()),
                 })
                 .collect(),
@@ -104,7 +111,7 @@ fn undo_writes(undo: &Undo, partition: PartitionId, store: Store) -> Writes {
             });
             let relations = plan.relations.iter().map(|write| graph::Target::Relation {
                 relation: write.relation.clone(),
-                after: undo.before.relations.get(&write.relation).and_then(|head| head.state.clone()),
+                after: stood.relations.get(&write.relation).and_then(|head| head.state.clone()),
             });
             Writes::Graph(memories.chain(relations).map(|target| graph::Write { version, target }).collect())
         }

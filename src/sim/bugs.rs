@@ -23,21 +23,15 @@ use crate::fault::{Bug, with_planted};
 /// Defences that hold where another is gone, taken away together, as the bugs that remove each; and what
 /// the broken promise must tell, to have come about where the first was missing.
 ///
-/// The lease check alone has such lines behind it: whoever is overtaken finds that the partition is not as
-/// it left it, that sagas are not in the state that it believes, that the watermark is higher. In front of a
-/// store stands nothing but its fence: whoever is overtaken may have sent before, so each mistake there is
-/// caught alone.
-pub const TOGETHER: [(&[Bug], &str); 3] = [
-    // It goes on from where it stood, past what its successor has done.
-    (&[Bug::NoLeaseCheck, Bug::LedgerSwapUnnoticed], ""),
+/// The lease check alone has such lines behind it: sagas that are not in the state that whoever is overtaken
+/// believes, a watermark that is higher. In front of a store stands nothing but its fence: whoever is overtaken
+/// may have sent before, so each mistake there is caught alone.
+pub const TOGETHER: [(&[Bug], &str); 2] = [
     // It moves sagas that its successor has moved already.
-    (&[Bug::NoLeaseCheck, Bug::LedgerSwapUnnoticed, Bug::NoStateGuard], BY_FORMER_OWNER),
+    (&[Bug::NoLeaseCheck, Bug::NoStateGuard], BY_FORMER_OWNER),
     // Its last watermark arrives once more, beneath that of its successor.
-    (&[Bug::NoLeaseCheck, Bug::LedgerSwapUnnoticed, Bug::WatermarkNotMonotone], BY_FORMER_OWNER),
+    (&[Bug::NoLeaseCheck, Bug::WatermarkNotMonotone], BY_FORMER_OWNER),
 ];
-
-/// What is not planted alone, since the lines behind it hold: see [`TOGETHER`].
-pub const COVERED: [Bug; 1] = [Bug::NoLeaseCheck];
 
 /// Seeds within which a bug must be caught.
 pub const SEEDS_MAX: u64 = 2_000;
@@ -95,8 +89,7 @@ fn shortened(sentence: &str) -> String {
 /// Each bug alone, then those that go together, as far as the name of one holds `only`.
 #[must_use]
 pub fn all(only: &str) -> Vec<Prey> {
-    let alone = Bug::ALL.iter().filter(|bug| !COVERED.contains(bug));
-    let alone = alone.map(|bug| Prey { bugs: vec![*bug], tells: "" });
+    let alone = Bug::ALL.iter().map(|bug| Prey { bugs: vec![*bug], tells: "" });
     let together = TOGETHER.iter().map(|(bugs, tells)| Prey { bugs: bugs.to_vec(), tells });
     let named = |prey: &Prey| prey.bugs.iter().any(|bug| bug.name().contains(only));
     alone.chain(together).filter(named).collect()

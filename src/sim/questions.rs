@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::ledger::SimulatedLedger;
 use crate::{
     ledger::{
-        Error, Head, Ledger, SagaRow,
+        EpochRow, Error, Head, Lease, Ledger, Order, Orders, SagaRow, Start, Succession,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
-    model::{Key, MemoryId, Space, Timestamp, Version},
+    model::{Key, MemoryId, PartitionId, Position, Space, Timestamp, Version},
 };
 
 #[async_trait]
@@ -81,5 +81,28 @@ impl Questions for SimulatedLedger {
             async move { ledger.history_since(&space).await }
         };
         self.read(read).await
+    }
+}
+
+#[async_trait]
+impl Orders for SimulatedLedger {
+    async fn order(&self, position: Position, order: Order) -> Result<bool, Error> {
+        self.read(move |ledger| async move { ledger.order(position, order).await }).await
+    }
+
+    async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
+        self.read(move |ledger| async move { ledger.orders(partition, from).await }).await
+    }
+}
+
+#[async_trait]
+impl Succession for SimulatedLedger {
+    async fn succeed(&self, epoch: &EpochRow, starts: &[Start], leases: &[Lease]) -> Result<(), Error> {
+        let (epoch, starts, leases) = (epoch.clone(), starts.to_vec(), leases.to_vec());
+        let open = move |ledger: Arc<dyn Ledger>| {
+            let (epoch, starts, leases) = (epoch.clone(), starts.clone(), leases.clone());
+            async move { ledger.succeed(&epoch, &starts, &leases).await }
+        };
+        self.read(open).await
     }
 }

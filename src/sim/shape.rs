@@ -54,6 +54,8 @@ pub(super) struct Shape {
 
 /// Often, so that images are reclaimed between any two steps of a saga.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// Nobody gives orders in a simulation; they are looked for at the beginning of a tenure alone.
+const ORDERS_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Shape {
     /// Draws a shape; `shares` is how often each type of command is drawn, before the seed's own taste.
@@ -70,6 +72,7 @@ impl Shape {
             backoff_max: Duration::from_millis(100 + random.below(3_000)),
             checkpoint_interval: Duration::from_millis(200 + random.below(3_000)),
             sweep_interval: SWEEP_INTERVAL,
+            orders_interval: ORDERS_INTERVAL,
             ..worker::Options::default()
         };
         let mut shape = Self {
@@ -125,6 +128,7 @@ impl Shape {
             options: worker::Options {
                 backoff_max: Duration::from_millis(500),
                 sweep_interval: SWEEP_INTERVAL,
+                orders_interval: ORDERS_INTERVAL,
                 ..worker::Options::default()
             },
             contradiction: None,

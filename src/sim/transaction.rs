@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ledger::{
-        Anchor, Claimed, Error, Head, HeadWrite, Lease, Ledger, PartitionRow, RelationHead,
+        Anchor, Claimed, Error, Head, HeadWrite, Lease, Ledger, Order, PartitionRow, RelationHead,
         RelationHeadWrite, RelationsOf, SagaRow, Transaction, Transition,
     },
     model::{Declaration, Key, MemoryId, RelationKey, Space, State, Timestamp},
@@ -236,6 +236,14 @@ impl Transaction for SimulatedTransaction {
 
     async fn published(&mut self, finish: u64) -> Result<(), Error> {
         statement!(self, inner => inner.published(finish))
+    }
+
+    async fn obeyed(&mut self, orders: &[(u64, Order)]) -> Result<(), Error> {
+        statement!(self, inner => inner.obeyed(orders))
+    }
+
+    async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error> {
+        statement!(self, inner => inner.halted(reason))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), Error> {

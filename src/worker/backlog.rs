@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    ledger::{SagaRow, finish::End, keys::HeldKeys},
+    ledger::{SagaRow, Side, finish::End, keys::HeldKeys, resolve::Resolution},
     model::State,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Backlog {
     running_bytes: usize,
     /// The bytes of the largest saga of late.
     largest: usize,
+    /// Sagas that an operator ends: whatever else is heard of them counts no more.
+    resolving: BTreeMap<u64, (Arc<SagaRow>, Side)>,
 }
 
 impl Backlog {
@@ -78,6 +80,12 @@ impl Backlog {
         }
     }
 
+    fn runs_no_more(&mut self, offset: u64) {
+        if let Some((_, bytes)) = self.running.remove(&offset) {
+            self.running_bytes -= bytes;
+        }
+    }
+
     /// A large one is forgotten after some thousand smaller ones.
     fn heed(&mut self, bytes: usize) {
         self.largest = bytes.max(self.largest - self.largest / 1_024);
@@ -96,7 +104,36 @@ impl Backlog {
     /// What it takes to end the saga at `offset`, which is with the stores in this state.
     pub(super) fn end(&self, offset: u64, state: State) -> Option<End> {
         let saga = self.running_in(offset, state)?.clone();
-        Some(End { saga, duplicates: self.duplicates.get(&offset).cloned().unwrap_or_default() })
+        Some(End { saga, duplicates: self.duplicates_of(offset).to_vec(), resolved: None })
+    }
+
+    /// These end as an operator chose. Their rows have that ending.
+    pub(super) fn resolves(&mut self, resolutions: &[Resolution]) {
+        for Resolution { saga, side, .. } in resolutions {
+            self.runs_no_more(saga.offset);
+            self.resolving.insert(saga.offset, (Arc::clone(saga), *side));
+        }
+    }
+
+    /// The saga at `offset`, if an operator ends it.
+    pub(super) fn resolving(&self, offset: u64) -> Option<&(Arc<SagaRow>, Side)> {
+        self.resolving.get(&offset)
+    }
+
+    /// Whether the saga at `offset` holds keys and has not begun.
+    pub(super) fn is_waiting(&self, offset: u64) -> bool {
+        self.held.holds(offset) && !self.is_out(offset)
+    }
+
+    /// What it takes to end the saga at `offset` as an operator chose.
+    pub(super) fn resolved(&self, offset: u64) -> Option<End> {
+        let (saga, side) = self.resolving.get(&offset)?;
+        let duplicates = self.duplicates_of(offset).to_vec();
+        Some(End { saga: Arc::clone(saga), duplicates, resolved: Some(*side) })
+    }
+
+    fn is_out(&self, offset: u64) -> bool {
+        self.running.contains_key(&offset) || self.resolving.contains_key(&offset)
     }
 
     /// Duplicates of a saga that ended without having run.
@@ -106,13 +143,12 @@ impl Backlog {
 
     /// The saga at `offset` has ended: frees its keys and readies those that were waiting for them.
     pub(super) fn ended(&mut self, offset: u64) {
-        if let Some((_, bytes)) = self.running.remove(&offset) {
-            self.running_bytes -= bytes;
-        }
+        self.runs_no_more(offset);
+        self.resolving.remove(&offset);
         self.ready.remove(&offset);
         self.duplicates.remove(&offset);
         for candidate in self.held.release(offset) {
-            if !self.running.contains_key(&candidate) && !self.held.waits(candidate) {
+            if !self.is_out(candidate) && !self.held.waits(candidate) {
                 self.ready.insert(candidate);
             }
         }
@@ -120,7 +156,7 @@ impl Backlog {
 
     /// How many are with the stores.
     pub(super) fn running_count(&self) -> usize {
-        self.running.len()
+        self.running.len() + self.resolving.len()
     }
 
     /// How many bytes those have.

@@ -49,6 +49,8 @@ pub struct PartitionStatus {
     pub watermark: u64,
     /// Sagas that have not ended.
     pub unfinished: u64,
+    /// Whether so many are unfinished that nothing more is taken from the log for now.
+    pub intake_paused: bool,
     /// Of these, those that are with the stores.
     pub running: u64,
     /// The offset of the oldest of them.
@@ -61,8 +63,10 @@ pub struct PartitionStatus {
     pub turns_micros: u64,
     /// Microseconds spent decoding records.
     pub decode_micros: u64,
-    /// Why it is halted, and what to do.
+    /// Why it is halted.
     pub reason: Option<String>,
+    /// The same as a word: [`super::checks::Contradiction::code`], or `out_of_range`.
+    pub halt: Option<&'static str>,
 }
 
 /// How a partition is doing.

@@ -81,7 +81,7 @@ impl Tenure<'_> {
             let work = Work { refused: vec![(saga, ending)], start: Start::Nothing, ..Work::default() };
             return self.turn(work).await;
         }
-        if self.backlog.running_in(offset, State::Compensating).is_none() {
+        if self.backlog.is_waiting(offset) {
             let mut turn = self.open().await?;
             turn.fail_waiting(offset, self.backlog.duplicates_of(offset), &failed()).await?;
             let finished = turn.commit().await?;

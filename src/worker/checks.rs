@@ -44,7 +44,7 @@ pub enum Contradiction {
     /// Records that were never inboxed have left the log.
     #[error(
         "the log starts at offset {start}, but only offsets below {watermark} are in the ledger; \
-         the records between are gone from the log: restore them, then start again"
+         the records between are gone from the log"
     )]
     Overrun {
         /// The log's first offset.
@@ -55,7 +55,7 @@ pub enum Contradiction {
     /// The log ends before what the ledger has inboxed.
     #[error(
         "the log ends at offset {end}, but the ledger has read up to {watermark}; \
-         the log was truncated or made anew: restore it, then start again"
+         the log was truncated or made anew"
     )]
     Truncated {
         /// One past the log's last offset.
@@ -66,16 +66,24 @@ pub enum Contradiction {
     /// The record before the watermark has other bytes than it had.
     #[error(
         "the record at offset {offset} is not the one that the ledger has read there; \
-         the log was made anew: restore it, then start again"
+         the log was made anew"
     )]
     Replaced {
         /// Where.
         offset: u64,
     },
+    /// A newer epoch of the log has begun.
+    #[error("epoch {epoch} of the log has ended, and epoch {newest} has begun; start this process again")]
+    Closed {
+        /// The epoch that this process works on.
+        epoch: u32,
+        /// The newest one.
+        newest: u32,
+    },
     /// Outcomes were published that this ledger does not know of.
     #[error(
         "outcomes up to finish {published} were published, but the ledger knows only {finishes}: \
-         it is an older copy (ledger_behind); restore the newest one, then start again"
+         it is an older copy (ledger_behind)"
     )]
     LedgerBehind {
         /// The highest published finish.
@@ -83,6 +91,22 @@ pub enum Contradiction {
         /// The ledger's last finish.
         finishes: u64,
     },
+}
+
+impl Contradiction {
+    /// The word for it. Stable: logs, metrics and scripts know it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OtherLog { .. } => "other_log",
+            Self::OtherRouting { .. } => "other_routing",
+            Self::Overrun { .. } => "overrun",
+            Self::Truncated { .. } => "truncated",
+            Self::Replaced { .. } => "replaced",
+            Self::LedgerBehind { .. } => "ledger_behind",
+            Self::Closed { .. } => "closed",
+        }
+    }
 }
 
 /// Whether the log is the one of this epoch.

@@ -10,7 +10,7 @@ use crate::{
         CommandLog, ReadError, Record,
         envelope::{self, Decoded, Limits, Routing},
     },
-    model::Digest,
+    model::{Digest, Timestamp},
     saga::backoff::Backoff,
 };
 
@@ -90,4 +90,19 @@ fn inbound(epoch: u32, record: &Record, routing: Routing, limits: &Limits) -> In
     let mut position = record.position;
     position.epoch = epoch;
     Inbound { position, accepted_at: record.appended_at, crc: record.crc(), raw_hash, decoded }
+}
+
+/// What tells a record from every other that stood or stands at its offset: the hash of its body as its row
+/// has it, and when the log took it.
+pub(super) fn identity(log: &dyn CommandLog, record: &Record, limits: &Limits) -> (Digest, Timestamp) {
+    let topology = log.topology();
+    let routing = Routing { partitions: topology.partitions, partitioner: topology.partitioner };
+    let Inbound { decoded, raw_hash, accepted_at, .. } =
+        inbound(record.position.epoch, record, routing, limits);
+    let body_hash = match decoded {
+        Decoded::Command(envelope) => envelope.body_hash,
+        Decoded::Failed(failed) => failed.body_hash,
+        Decoded::Unreadable { .. } => raw_hash,
+    };
+    (body_hash, accepted_at)
 }

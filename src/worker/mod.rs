@@ -20,12 +20,18 @@ pub mod board;
 mod careful;
 pub mod checkpoint;
 pub mod checks;
+pub mod explain;
+pub mod fence;
+pub mod inspect;
 mod intake;
+mod orders;
 mod owner;
 mod owners;
 mod relay;
 mod sweep;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::{sync::Arc, time::Duration};
@@ -87,6 +93,8 @@ pub struct Options {
     pub lease_term: Duration,
     /// How often the log is asked whether it is still the one of the epoch.
     pub log_check_interval: Duration,
+    /// How often the ledger is asked for what operators order.
+    pub orders_interval: Duration,
     /// How often the vector store is made durable, where acknowledging does not.
     pub checkpoint_interval: Duration,
     /// Shortest time from one round of reclaiming images to the next. A round looks at all of them.
@@ -106,6 +114,7 @@ impl Default for Options {
             backoff_max: Duration::from_secs(5),
             lease_term: Duration::from_secs(10),
             log_check_interval: Duration::from_secs(10),
+            orders_interval: Duration::from_secs(1),
             checkpoint_interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(60),
             limits: Limits::default(),
@@ -178,8 +187,13 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
     ended
 }
 
-/// Whether the log is still the one of the epoch; a log that does not answer may well be.
+/// Whether the epoch is still the newest, and the log still the one of it; what does not answer may well be.
 async fn still_the_same(ports: &Ports, epoch: &EpochRow) -> Result<(), checks::Contradiction> {
+    if let Ok(Some(newest)) = ports.ledger.epoch().await
+        && newest.epoch > epoch.epoch
+    {
+        return Err(checks::Contradiction::Closed { epoch: epoch.epoch, newest: newest.epoch });
+    }
     match ports.log.topology_now().await {
         Ok(topology) => checks::same_log(epoch, &topology),
         Err(error) => {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Options, Ports,
     board::{Board, PartitionState},
-    checks::Contradiction,
+    checks::{self, Compared, Contradiction},
     tenure::Tenure,
     window::Window,
 };
@@ -67,7 +67,16 @@ pub(super) enum Interruption {
     /// The log did not answer.
     Log(String),
     /// Stop: the log and the ledger contradict each other.
-    Halt(String),
+    Halt(Halt),
+}
+
+/// Why a partition stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Halt {
+    /// [`Contradiction::code`], or `out_of_range`.
+    pub(super) code: &'static str,
+    /// A sentence for people.
+    pub(super) reason: String,
 }
 
 impl From<ledger::Error> for Interruption {
@@ -78,7 +87,7 @@ impl From<ledger::Error> for Interruption {
 
 impl From<Contradiction> for Interruption {
     fn from(contradiction: Contradiction) -> Self {
-        Self::Halt(contradiction.to_string())
+        Self::Halt(Halt { code: contradiction.code(), reason: contradiction.to_string() })
     }
 }
 
@@ -91,13 +100,9 @@ impl Owner {
             self.board.update(self.partition.partition, |status| status.state = PartitionState::Recovering);
             let Err(interruption) = Tenure::serve(&self, &mut backoff).await else { break };
             match interruption {
-                Interruption::Halt(reason) => {
-                    tracing::error!(partition = %self.partition, reason, "the partition is halted");
-                    self.board.update(self.partition.partition, |status| {
-                        status.state = PartitionState::Halted;
-                        status.reason = Some(reason);
-                    });
-                    return self.revoked.cancelled().await;
+                Interruption::Halt(halt) => {
+                    self.halt(halt).await;
+                    continue;
                 }
                 Interruption::Ledger(ledger::Error::Fenced { .. }) if planted(Bug::ExitWhenFenced) => return,
                 Interruption::Ledger(ledger::Error::Fenced { .. }) if self.has_rival().await => {
@@ -124,6 +129,25 @@ impl Owner {
             standing.wait_for(|standing| *standing == Standing::Assigned || planted(Bug::LeaseTakenUnnamed));
         // An error means that the worker has ended, and then it is revoked as well.
         revoked.run_until_cancelled(named).await.is_some() && !revoked.is_cancelled()
+    }
+
+    /// Stands still until what was found is there no more, which is looked for once in a while.
+    async fn halt(&self, Halt { code, reason }: Halt) {
+        tracing::error!(partition = %self.partition, code, reason, "the partition is halted");
+        self.board.update(self.partition.partition, |status| {
+            status.state = PartitionState::Halted;
+            status.reason = Some(reason);
+            status.halt = Some(code);
+        });
+        let over = async {
+            loop {
+                tokio::time::sleep(self.options.log_check_interval).await;
+                if let Ok(Compared::Agree(_)) = checks::compare(&self.ports, self.partition).await {
+                    return;
+                }
+            }
+        };
+        self.revoked.run_until_cancelled(over).await;
     }
 
     /// Whether another process has taken the lease. Another tenure of this one is no rival.
@@ -159,10 +183,13 @@ impl Interruption {
     pub(super) fn from_read(error: &ReadError) -> Self {
         match error {
             ReadError::Unavailable(why) => Self::Log(why.clone()),
-            ReadError::OutOfRange { offset, bounds } => Self::Halt(format!(
-                "the worker was to read offset {offset}, but the log holds {} to {}; restore the log, then start again",
-                bounds.start, bounds.end
-            )),
+            ReadError::OutOfRange { offset, bounds } => Self::Halt(Halt {
+                code: "out_of_range",
+                reason: format!(
+                    "the worker was to read offset {offset}, but the log holds {} to {}",
+                    bounds.start, bounds.end
+                ),
+            }),
         }
     }
 }

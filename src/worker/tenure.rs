@@ -7,45 +7,33 @@
 //! Stores are called while the next transaction is open; reports and records gather meanwhile, so
 //! batches form by themselves.
 
+mod opening;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
 use super::{
     backlog::Backlog,
     board::PartitionState,
-    careful,
-    checks::{self, Compared},
-    intake,
+    intake, orders,
     owner::{Interruption, Owner},
-    relay,
     window::Share,
 };
 use crate::{
     fault::{self, Bug, planted},
     ledger::{
-        self, Lease, SagaRow,
+        self, Lease, Order, SagaRow,
         begin::Inbound,
         compensate,
         finish::End,
-        lease,
         turn::{Finished, Turn, Waiting},
     },
     model::{State, outcome::Ending},
-    saga::{
-        backoff::Backoff,
-        execute::{Executor, Report},
-        step::Stores,
-    },
+    saga::execute::{Executor, Report},
 };
 
-/// Unfinished rows read at once at takeover.
-const LOAD_COUNT_MAX: usize = 2_000;
-/// Reports that may wait for the owner; executors wait beyond that.
-const REPORTS_MAX: usize = 256;
-/// Finishes that are handed to the relay in memory; beyond that it reads the ledger.
-const ENDED_MAX: usize = 8;
 /// An idle owner marks outcomes as published after this long.
 const MARK_DELAY: Duration = Duration::from_millis(100);
 /// How long a stopping owner waits for what is with the stores.
@@ -56,12 +44,24 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Work {
     pub(super) acknowledged: Vec<u64>,
     pub(super) undone: Vec<u64>,
+    /// Sagas whose stores hold what an operator chose.
+    pub(super) resolved: Vec<u64>,
+    /// What operators order.
+    pub(super) orders: Vec<(u64, Order)>,
     /// Sagas to turn back, with the ending that they will have when undone.
     pub(super) refused: Vec<(Arc<SagaRow>, Ending)>,
     pub(super) records: Vec<Inbound>,
     pub(super) published: Option<u64>,
     /// Which waiting sagas start in this turn.
     pub(super) start: Start,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        let sagas = [self.acknowledged.is_empty(), self.undone.is_empty(), self.resolved.is_empty()];
+        let lists = [self.refused.is_empty(), self.records.is_empty(), self.orders.is_empty()];
+        sagas.into_iter().chain(lists).all(|is_empty| is_empty) && self.published.is_none()
+    }
 }
 
 /// Which waiting sagas start in a turn.
@@ -85,6 +85,9 @@ pub(super) struct Tenure<'a> {
     pub(super) executor: Executor,
     pub(super) reports: mpsc::Receiver<Report>,
     records: mpsc::Receiver<intake::Batch>,
+    /// Where nothing is read from the log: keeps the channel open.
+    _silent: Option<mpsc::Sender<intake::Batch>>,
+    _let_go_at_the_end: Option<DropGuard>,
     finishes: watch::Sender<u64>,
     /// What has just ended, for the relay, as far as it keeps up.
     ended: mpsc::Sender<Finished>,
@@ -92,6 +95,8 @@ pub(super) struct Tenure<'a> {
     /// Outcomes up to this finish are marked in the ledger.
     marked: u64,
     watermark: u64,
+    /// When to look for orders again.
+    next_orders: tokio::time::Instant,
     /// When this owner will have lived long enough; `None`: it has.
     proves_at: Option<tokio::time::Instant>,
     /// Only for a planted bug.
@@ -99,65 +104,6 @@ pub(super) struct Tenure<'a> {
 }
 
 impl<'a> Tenure<'a> {
-    pub(super) async fn serve(owner: &'a Owner, backoff: &mut Backoff) -> Result<(), Interruption> {
-        let ports = &owner.ports;
-        let asked = ports.clock.since_boot();
-        let lease = ports.ledger.acquire(owner.partition, owner.nonce()).await?;
-        let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
-        let watch = Arc::new(lease::Watch::new(ledger, clock, lease, (asked, owner.options.lease_term)));
-        let row = match checks::compare(ports, owner.partition).await? {
-            Compared::Agree(row) => row,
-            Compared::Contradict(contradiction) => return Err(contradiction.into()),
-            Compared::Unknown(why) => return Err(Interruption::Log(why)),
-        };
-        let backlog = load(owner).await?;
-        backoff.reset();
-
-        let let_go = CancellationToken::new();
-        let _let_go_at_the_end = (!planted(Bug::WindowOutlivesTenure)).then(|| let_go.clone().drop_guard());
-        let (report_sender, reports) = mpsc::channel(REPORTS_MAX);
-        let (record_sender, records) = mpsc::channel(1);
-        let (finishes, finishes_seen) = watch::channel(row.finishes);
-        let (mark_sender, published) = watch::channel(row.published);
-        let executor = Executor {
-            partition: owner.partition,
-            stores: Stores { vectors: ports.vectors.clone(), graph: ports.graph.clone() },
-            reports: report_sender,
-            lease: Arc::clone(&watch),
-            let_go,
-            tasks: owner.tasks.clone(),
-            backoff: (owner.options.backoff_min, owner.options.backoff_max),
-            random: ports.random.clone(),
-        };
-        let (ended, ended_seen) = mpsc::channel(ENDED_MAX);
-        spawn_relay(owner, row.published, (finishes_seen, ended_seen), mark_sender, watch);
-        spawn_intake(owner, row.watermark, record_sender);
-        let mut share = owner.window.share();
-        share.settle(backlog.running_count(), backlog.running_bytes());
-        let mut tenure = Tenure {
-            owner,
-            lease,
-            backlog,
-            share,
-            executor,
-            reports,
-            records,
-            finishes,
-            ended,
-            published,
-            marked: row.published,
-            watermark: row.watermark,
-            proves_at: Some(tokio::time::Instant::now() + careful::PROVEN_AFTER),
-            put_back: Vec::new(),
-        };
-        if row.unproven > careful::UNPROVEN_MAX {
-            tenure.resume_carefully(row.unproven).await?;
-        } else {
-            tenure.resume().await?;
-        }
-        tenure.turns().await
-    }
-
     /// Sends everything again that an earlier owner had begun.
     async fn resume(&mut self) -> Result<(), Interruption> {
         let running = |saga: &&Arc<SagaRow>| saga.state == State::Running;
@@ -218,6 +164,20 @@ impl<'a> Tenure<'a> {
 
     /// Waits until something is ready, then takes all that is. `None`: the partition is revoked.
     async fn gather(&mut self) -> Result<Option<Work>, Interruption> {
+        loop {
+            let Some(mut work) = self.gather_once().await? else { return Ok(None) };
+            if self.next_orders > tokio::time::Instant::now() {
+                return Ok(Some(work));
+            }
+            work.orders = orders::standing(self.owner).await?;
+            self.next_orders = tokio::time::Instant::now() + self.owner.options.orders_interval;
+            if !work.is_empty() {
+                return Ok(Some(work));
+            }
+        }
+    }
+
+    async fn gather_once(&mut self) -> Result<Option<Work>, Interruption> {
         let mut work = Work { records: std::mem::take(&mut self.put_back), ..Work::default() };
         let startable = !self.backlog.ready.is_empty() && self.share.has_room();
         let takes_records = self.takes_records();
@@ -237,6 +197,7 @@ impl<'a> Tenure<'a> {
                 },
                 _ = self.published.changed(), if !unmarked => {}
                 () = tokio::time::sleep(MARK_DELAY), if unmarked => {}
+                () = tokio::time::sleep_until(self.next_orders) => {}
             }
         } else if self.owner.revoked.is_cancelled() {
             return Ok(None);
@@ -259,12 +220,15 @@ impl<'a> Tenure<'a> {
         match report {
             Report::Acknowledged(offsets) => work.acknowledged.extend(offsets),
             Report::Undone(offsets) => work.undone.extend(offsets),
+            Report::Resolved(offset) => work.resolved.push(offset),
             Report::Refused { offset, store, answer } => {
                 if let Some(saga) = self.backlog.running_in(offset, State::Running) {
                     let ending = compensate::undone(saga, self.owner.partition, store.as_str(), &answer);
                     work.refused.push((saga.clone(), ending));
                 }
             }
+            // Its own undo, which an operator ordered, or what else one chose.
+            Report::Overtaken(offset) if self.backlog.running_in(offset, State::Running).is_none() => {}
             Report::Overtaken(offset) => {
                 let found = format!("saga {} was undone by another owner", self.owner.partition.at(offset));
                 return Err(ledger::Error::Indeterminate(found).into());
@@ -279,6 +243,7 @@ impl<'a> Tenure<'a> {
         self.plant_watermark_bugs(&mut work).await?;
         let (begins, ends) = (!work.records.is_empty(), !work.acknowledged.is_empty());
         let ends_now = self.ends(&work);
+        let obeyed = self.obeyed_by(&work.resolved);
         let mut turn = self.open().await?;
         if planted(Bug::HeadsBeforeQuestion) {
             turn.read_ahead(&work.records).await?;
@@ -287,7 +252,9 @@ impl<'a> Tenure<'a> {
         for end in &ends_now {
             self.backlog.ended(end.saga.offset);
         }
-        let undos = turn.turn_back(&work.refused).await?;
+        let heeded = self.heed(&work, obeyed);
+        let resolutions = self.obey(&mut turn, &heeded).await?;
+        let undos = turn.turn_back(&heeded.turned_back).await?;
         let ready = self.backlog.ready.len().min(self.owner.options.batch_count_max);
         let room = self.share.reserve(ready + work.records.len(), self.backlog.largest());
         let waiting = self.waiting(work.start, room);
@@ -328,11 +295,12 @@ impl<'a> Tenure<'a> {
         self.executor.undo(undos);
         self.executor.run(started.running, false);
         self.executor.run(begun.running, false);
+        self.send_resolutions(resolutions);
         self.tell_relay(finished);
         if begun.inboxed > 0 {
             self.owner.ports.log.note_watermark(self.owner.partition.partition, self.watermark).await;
         }
-        Ok(())
+        self.send_again(heeded.again).await
     }
 
     /// There are outcomes to publish.
@@ -348,7 +316,8 @@ impl<'a> Tenure<'a> {
     fn ends(&self, work: &Work) -> Vec<End> {
         let forward = work.acknowledged.iter().map(|offset| (*offset, State::Running));
         let back = work.undone.iter().map(|offset| (*offset, State::Compensating));
-        forward.chain(back).filter_map(|(offset, state)| self.backlog.end(offset, state)).collect()
+        let ends = forward.chain(back).filter_map(|(offset, state)| self.backlog.end(offset, state));
+        ends.chain(work.resolved.iter().filter_map(|offset| self.backlog.resolved(*offset))).collect()
     }
 
     /// The waiting sagas that start in this turn.
@@ -380,7 +349,9 @@ impl<'a> Tenure<'a> {
         // Under this lease nobody else moves these. A ledger that was swapped for an older copy of itself
         // still knows the lease, and would take what comes next for what comes after its own last.
         let (watermark, finishes) = (self.watermark, *self.finishes.borrow());
-        if turn.stands_at() != (watermark, finishes) && !planted(Bug::LedgerSwapUnnoticed) {
+        // It would also stand in for the lease check, which is planted against.
+        let looks = !planted(Bug::LedgerSwapUnnoticed) && !planted(Bug::NoLeaseCheck);
+        if turn.stands_at() != (watermark, finishes) && looks {
             let (found, last) = turn.stands_at();
             let sentence = format!(
                 "the partition stands at {found} and finish {last}; its owner left it at {watermark} and {finishes}"
@@ -388,6 +359,17 @@ impl<'a> Tenure<'a> {
             return Err(ledger::Error::Indeterminate(sentence));
         }
         Ok(turn)
+    }
+
+    /// Whatever stopped an earlier owner is over.
+    async fn goes_on(&self, halt: Option<&str>) -> Result<(), Interruption> {
+        if let Some(reason) = halt {
+            tracing::info!(partition = %self.owner.partition, reason, "what halted the partition is over");
+            let mut turn = self.open().await?;
+            turn.halted(None).await?;
+            turn.commit().await?;
+        }
+        Ok(())
     }
 
     async fn pass(&self, begins: bool, begin: &'static str, ends: bool, end: &'static str) {
@@ -403,8 +385,10 @@ impl<'a> Tenure<'a> {
         self.owner.board.update(self.owner.partition.partition, |status| {
             status.state = PartitionState::Working;
             status.reason = None;
+            status.halt = None;
             status.watermark = self.watermark;
             status.unfinished = self.backlog.unfinished_count() as u64;
+            status.intake_paused = !self.takes_records();
             status.running = self.backlog.running_count() as u64;
             status.oldest_unfinished = self.backlog.oldest();
             status.finishes = *self.finishes.borrow();
@@ -427,41 +411,4 @@ impl<'a> Tenure<'a> {
         }
         Ok(())
     }
-}
-
-/// Reads every unfinished saga of the partition.
-async fn load(owner: &Owner) -> Result<Backlog, Interruption> {
-    let mut backlog = Backlog::default();
-    let mut from = 0;
-    loop {
-        let rows = owner.ports.ledger.unfinished(owner.partition, from, LOAD_COUNT_MAX).await?;
-        let Some(last) = rows.last() else { return Ok(backlog) };
-        from = last.offset + 1;
-        rows.into_iter().for_each(|row| backlog.load(row));
-    }
-}
-
-fn spawn_relay(
-    owner: &Owner,
-    published: u64,
-    (finishes, ended): (watch::Receiver<u64>, mpsc::Receiver<Finished>),
-    marks: watch::Sender<u64>,
-    lease: Arc<lease::Watch>,
-) {
-    let (ports, partition, backoff) = (owner.ports.clone(), owner.partition, owner.backoff());
-    owner.tasks.spawn(async move {
-        relay::run(&ports, (partition, lease), published, finishes, ended, marks, backoff).await
-    });
-}
-
-fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Batch>) {
-    let (ports, options, backoff) = (owner.ports.clone(), owner.options.clone(), owner.backoff());
-    let partition = (owner.partition.epoch, owner.partition.partition);
-    let board = owner.board.clone();
-    owner.tasks.spawn(async move {
-        let count = options.batch_count_max;
-        let decoded = |micros| board.update(partition.1, |status| status.decode_micros += micros);
-        intake::run(&*ports.log, partition, watermark, (count, options.limits), backoff, records, decoded)
-            .await;
-    });
 }

@@ -33,6 +33,8 @@ enum Probe {
     Operator(&'static str),
     /// About the command at a position.
     Position,
+    /// What an admin of all spaces alone may do about the command at a position.
+    Order(&'static str),
     /// About a space, which is in the path or in the body, as `{space}`.
     Space(&'static str, &'static str),
 }
@@ -45,6 +47,7 @@ const ENTRIES: &[(&str, &str, Probe)] = &[
         Probe::Space("/v1/commands", r#"{"type":"memory.put","space":"{space}","data":{"id":"m"}}"#),
     ),
     ("GET", "/v1/commands/{position}", Probe::Position),
+    ("POST", "/v1/commands/{position}/{order}", Probe::Order("resolve?to=before")),
     ("GET", "/v1/memories/{space}", Probe::Space("/v1/memories/{space}?limit=5", "")),
     ("GET", "/v1/memories/{space}/{id}", Probe::Space("/v1/memories/{space}/hidden-7?vectors=true", "")),
     ("PUT", "/v1/memories/{space}/{id}", Probe::Space("/v1/memories/{space}/hidden-7", "{}")),
@@ -255,6 +258,17 @@ fn two_hostile_spaces() {
                     assert_eq!((there.status, &there), (404, &absent), "{what}");
                     tells_nothing(&there, &what);
                     assert_eq!(world.as_operator(ask(position)).await.status, 200, "{what}");
+                }
+                Probe::Order(order) => {
+                    let ask = |at: Position| Ask::new(method, &format!("/v1/commands/{at}/{order}"));
+                    let nowhere = Position { offset: 999_999, ..position };
+                    assert_eq!(world.ask(ask(position)).await.status, 401, "{what}");
+                    let (there, absent) =
+                        (world.as_hostile(ask(position)).await, world.as_hostile(ask(nowhere)).await);
+                    assert_eq!((there.status, &there), (403, &absent), "{what}");
+                    tells_nothing(&there, &what);
+                    assert_eq!(world.as_operator(ask(position)).await.status, 409, "{what}: it has ended");
+                    assert_eq!(world.as_operator(ask(nowhere)).await.status, 404, "{what}");
                 }
                 Probe::Space(path, body) => {
                     let ask = |space: &str| {

@@ -11,8 +11,14 @@ use engraft::{
         contract::World as _,
         kafka::{KafkaLog, topics},
     },
-    model::PartitionId,
-    worker::{self, board::PartitionState, checks::Contradiction},
+    model::{MemoryId, PartitionId, Space},
+    tasks::Tasks,
+    worker::{
+        self,
+        board::{Board, PartitionState},
+        checks::Contradiction,
+        explain, fence,
+    },
 };
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions},
@@ -86,6 +92,32 @@ impl Cluster {
         self.broker.log = KafkaLog::connect(&options).await.unwrap();
     }
 
+    /// Does what `engraft partitions explain` says where the log cannot be put back: begins a new epoch. Then a
+    /// worker takes in what is in the log and goes on.
+    async fn mended(&mut self, code: &str, lost: u64) {
+        // Whatever the topics are now, it is a new connection that finds them.
+        self.broker.log = KafkaLog::connect(&self.broker.options).await.unwrap();
+        let ports = self.ports(&self.broker.log, Board::default());
+        let ours = PartitionId { epoch: 1, partition: home_partition() };
+        let explained = explain::explain(&ports, ours).await.unwrap().expect("something is wrong");
+        assert_eq!((explained.code, explained.command), (code, Some("engraft partitions fence")));
+        let (tasks, options) = (Tasks::new(), worker::Options::default());
+        let plan = fence::carry_out(&ports, &options, &tasks).await.unwrap();
+        tasks.shut_down().await;
+        assert_eq!(plan.steps.iter().map(|step| step.lost).sum::<u64>(), lost);
+        self.broker.log.set_epoch(2);
+        let worker = self.start().await;
+        self.append(SPACE, 900).await;
+        self.rest().await;
+        worker.stop().await;
+        let space = Space::new(SPACE).unwrap();
+        let counter = (space, MemoryId::new("counter").unwrap());
+        let heads = Ledger::heads(&self.ledger, &[counter]).await.unwrap();
+        let content = heads[0].memory.as_ref().map(|memory| memory.content.to_string());
+        assert_eq!(content.as_deref(), Some("number 900"), "the worker goes on");
+        self.is_clean().await;
+    }
+
     /// Starts a worker, sees it halt for a reason that tells `words`, and that it has read nothing.
     async fn refuses(&self, words: &[&str]) {
         let before = self.watermark().await;
@@ -106,6 +138,7 @@ async fn a_topic_that_is_shorter_than_the_ledger_remembers_halts_its_partition()
     cluster.make_topics_anew().await;
     cluster.append(SPACE, 0).await;
     cluster.refuses(&["ends at offset 2", "read up to 10", "made anew"]).await;
+    cluster.mended("truncated", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,17 +150,19 @@ async fn a_topic_that_was_made_anew_halts_its_partition_however_much_is_in_it() 
         cluster.append(SPACE, number).await;
     }
     cluster.refuses(&["offset 9", "made anew"]).await;
+    cluster.mended("replaced", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retention_that_overtakes_the_worker_halts_its_partition() {
     let test = "retention_that_overtakes_the_worker_halts_its_partition";
-    let Some(cluster) = Cluster::worked(test, 5).await else { return };
+    let Some(mut cluster) = Cluster::worked(test, 5).await else { return };
     for number in 5..10 {
         cluster.append(SPACE, number).await;
     }
     cluster.broker.trim(home_partition(), 14).await;
     cluster.refuses(&["starts at offset 14", "below 10", "gone from the log"]).await;
+    cluster.mended("overrun", 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,14 +170,26 @@ async fn a_ledger_that_is_an_older_copy_halts_its_partition() {
     let test = "a_ledger_that_is_an_older_copy_halts_its_partition";
     let Some(mut cluster) = Cluster::worked(test, 5).await else { return };
     // The oldest copy that there is: from before the first command.
-    cluster.ledger = MemoryLedger::new("tests");
+    let newest = std::mem::replace(&mut cluster.ledger, MemoryLedger::new("tests"));
     cluster.refuses(&["ledger_behind", "older copy"]).await;
+    let ports = cluster.ports(&cluster.broker.log, Board::default());
+    let limits = worker::Options::default().limits;
+    let refused = fence::plan(&ports, &limits).await;
+    assert!(matches!(refused, Err(fence::Error::Helpless(_))), "a new epoch would not mend it: {refused:?}");
+    // What helps is the newest copy.
+    cluster.ledger = newest;
+    let worker = cluster.start().await;
+    cluster.append(SPACE, 5).await;
+    cluster.rest().await;
+    worker.stop().await;
+    cluster.stands(&BTreeMap::from([(SPACE.to_owned(), 6)])).await;
+    cluster.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_grew_stops_a_worker_that_runs_and_one_that_starts() {
     let test = "a_topic_that_grew_stops_a_worker_that_runs_and_one_that_starts";
-    let Some(cluster) = Cluster::worked(test, 5).await else { return };
+    let Some(mut cluster) = Cluster::worked(test, 5).await else { return };
     let running = cluster.start().await;
     let begun = Instant::now();
     while running.board.partitions().len() < PARTITIONS as usize {
@@ -157,6 +204,16 @@ async fn a_topic_that_grew_stops_a_worker_that_runs_and_one_that_starts() {
     // A log that is opened on it now is refused before a worker can begin.
     assert!(KafkaLog::connect(&cluster.broker.options).await.is_err());
     assert_eq!(cluster.watermark().await, 10);
+    for answering in [cluster.broker.options.outcomes_topic(), cluster.broker.options.dead_letters_topic()] {
+        let grown = NewPartitions::new(&answering, PARTITIONS as usize + 1);
+        cluster.admin().create_partitions(&[grown], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    }
+    let begun = Instant::now();
+    while KafkaLog::connect(&cluster.broker.options).await.is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the answering topics do not grow");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cluster.mended("other_routing", 0).await;
 }
 
 fn told_of_growth(ended: &Result<(), worker::Error>) -> bool {

@@ -81,10 +81,9 @@ impl Cluster {
         Some(Self { broker, ledger, vectors, random: Random::from_system() })
     }
 
-    pub(crate) async fn start(&self) -> Worker {
-        let log = KafkaLog::connect(&self.broker.options).await.unwrap();
-        let (tasks, board) = (Tasks::new(), Board::default());
-        let ports = worker::Ports {
+    /// What a worker touches, over this log.
+    pub(crate) fn ports(&self, log: &KafkaLog, board: Board) -> worker::Ports {
+        worker::Ports {
             log: Arc::new(log.clone()),
             outcomes: Arc::new(log.clone()),
             dead_letters: Arc::new(log.clone()),
@@ -94,8 +93,17 @@ impl Cluster {
             decide: Arc::new(Planner::default()),
             clock: Arc::new(SystemClock),
             random: Random::from_seed(self.random.next_u64(), 0),
-            board: board.clone(),
-        };
+            board,
+        }
+    }
+
+    pub(crate) async fn start(&self) -> Worker {
+        let log = KafkaLog::connect(&self.broker.options).await.unwrap();
+        if let Some(epoch) = self.ledger.epoch().await.unwrap() {
+            log.set_epoch(epoch.epoch);
+        }
+        let (tasks, board) = (Tasks::new(), Board::default());
+        let ports = self.ports(&log, board.clone());
         let run = tasks.spawn(worker::run(ports, worker::Options::default(), tasks.clone()));
         Worker { log, board, tasks, run }
     }
@@ -120,9 +128,10 @@ impl Cluster {
     /// Waits until everything in the log has ended and is published.
     pub(crate) async fn rest(&self) {
         let begun = Instant::now();
-        for partition in 0..PARTITIONS {
+        let epoch = self.ledger.epoch().await.unwrap().map_or(1, |epoch| epoch.epoch);
+        for partition in 0..self.broker.log.topology().partitions {
             let end = self.broker.log.bounds(partition).await.unwrap().end;
-            let id = PartitionId { epoch: 1, partition };
+            let id = PartitionId { epoch, partition };
             loop {
                 let row = self.ledger.partition(id).await.unwrap_or_default();
                 let unfinished = self.ledger.unfinished(id, 0, 1).await.unwrap();
@@ -163,6 +172,11 @@ impl Cluster {
             assert_eq!(copies.entry(headers["ce_id"].clone()).or_insert(body.clone()), &body);
         }
         assert_eq!(copies.len() as u64, 2 * sent.values().sum::<u64>(), "one outcome a command");
+        self.is_clean().await;
+    }
+
+    /// Every store holds what the heads say, and every record of the log has its row.
+    pub(crate) async fn is_clean(&self) {
         let ports = audit::Ports {
             ledger: Arc::new(self.ledger.clone()),
             points: Arc::new(self.vectors.clone()),

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     ledger::{
-        EpochRow, Error, Head, HeadCursor, Lease, Ledger, PartitionRow, RelationHead, SagaRow, Swept,
-        Transaction,
+        EpochRow, Error, Head, HeadCursor, Lease, Ledger, Order, Orders, PartitionRow, RelationHead, SagaRow,
+        Start, Succession, Swept, Transaction,
         memory::MemoryLedger,
         questions::{AsOf, CommandsQuestion, Counts, Part, Past, Questions, Selection},
     },
@@ -161,6 +161,23 @@ impl Ledger for Tampered {
     }
     async fn identity(&self) -> Result<String, Error> {
         self.inner.identity().await
+    }
+}
+
+#[async_trait]
+impl Orders for Tampered {
+    async fn order(&self, position: Position, order: Order) -> Result<bool, Error> {
+        self.inner.order(position, order).await
+    }
+    async fn orders(&self, partition: PartitionId, from: u64) -> Result<Vec<(u64, Order)>, Error> {
+        self.inner.orders(partition, from).await
+    }
+}
+
+#[async_trait]
+impl Succession for Tampered {
+    async fn succeed(&self, epoch: &EpochRow, starts: &[Start], leases: &[Lease]) -> Result<(), Error> {
+        self.inner.succeed(epoch, starts, leases).await
     }
 }
 

@@ -205,6 +205,11 @@ impl Operator<'_> {
         self.0.ledger()
     }
 
+    /// Answers questions about every space.
+    pub(super) fn reader(&self) -> &Reader {
+        self.0.reader()
+    }
+
     /// The log, every partition of it.
     pub(super) fn log(&self) -> &dyn CommandLog {
         self.0.log()

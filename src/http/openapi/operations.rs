@@ -12,8 +12,8 @@ use crate::log::envelope::schema::{
 
 use super::{
     super::{
-        Guarantees, breakers, commands, events, find, history, memories, problem::Problem, relations, search,
-        spaces, stats, status, views::Read, walks, writes::Parallel,
+        Guarantees, breakers, commands, events, find, history, memories, orders, problem::Problem, relations,
+        search, spaces, stats, status, views::Read, walks, writes::Parallel,
     },
     document::{Document, Operation, reference},
     words::SpaceName,
@@ -130,6 +130,25 @@ fn commands(document: &mut Document) {
             BAD,
             NO_TOKEN,
             (404, "The log has no such position, or the caller may not see it"),
+            (410, "It ended so long ago that its row is gone"),
+            BROKEN,
+            AWAY,
+        ]);
+    document
+        .operation(
+            "post",
+            "/v1/commands/{position}/{order}",
+            "order_command",
+            "`cancel`, `retry` or `resolve` a command that has not ended; for an admin of all spaces",
+        )
+        .query::<orders::OrderQuery>()
+        .tells::<orders::Ordered>(202, "It will be carried out", &["Location"])
+        .problems::<Problem>(&[
+            BAD,
+            NO_TOKEN,
+            NO_ADMIN,
+            (404, "The log has no such position, or there is no such order"),
+            (409, "The order means nothing for the command as it stands"),
             (410, "It ended so long ago that its row is gone"),
             BROKEN,
             AWAY,

@@ -3,6 +3,7 @@
 //! [`suite!`] takes what makes an empty ledger, and a guard that keeps it alive, and names one test a
 //! promise. The promises stand in the modules below, by what they are about.
 
+pub(crate) mod orders;
 pub(crate) mod questions;
 pub(crate) mod records;
 pub(crate) mod sagas;
@@ -44,6 +45,13 @@ macro_rules! suite {
             scans_go_over_everything_once,
             relations_are_fenced_and_found_by_what_they_hang_on,
             a_sweep_drops_what_nothing_points_at,
+        );
+        $crate::ledger::contract::suite!(@ $make, orders:
+            an_order_stands_until_its_transaction_commits,
+            a_resolve_gives_way_to_no_other_order,
+            an_order_that_came_meanwhile_is_not_taken_away,
+            why_a_partition_stands_still_is_kept_until_it_goes_on,
+            an_epoch_follows_one_that_rests_and_whose_leases_hold,
         );
         $crate::ledger::contract::suite!(@ $make, questions:
             a_head_is_at_rest_when_nothing_of_its_space_is_unfinished,

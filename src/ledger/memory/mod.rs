@@ -9,7 +9,9 @@
 //! state, so that it outlives the simulated process that uses it. It never fails by itself; faults
 //! are put around it from outside. It is also where the planted bugs of a ledger live.
 
+mod orders;
 mod questions;
+mod succession;
 mod tables;
 mod transaction;
 
@@ -107,7 +109,11 @@ impl Ledger for MemoryLedger {
     async fn acquire(&self, partition: PartitionId, nonce: u128) -> Result<Lease, Error> {
         let _guard = self.lock(partition).await;
         let mut tables = self.shared.tables.lock();
+        let is_newest = tables.epochs.keys().next_back().is_none_or(|newest| *newest <= partition.epoch);
         let row = tables.partitions.get_mut(&partition).ok_or_else(|| unknown(partition))?;
+        if row.nonce != nonce && !is_newest {
+            return Err(Error::Fenced { partition });
+        }
         if row.nonce != nonce || planted(Bug::BlindLease) {
             row.unproven += u32::from(row.nonce >> 64 != nonce >> 64);
             row.nonce = nonce;

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     fault::{Bug, planted},
-    ledger::{EpochRow, Error, Head, PartitionRow, RelationHead, RelationsOf, SagaRow, Swept},
+    ledger::{EpochRow, Error, Head, Order, PartitionRow, RelationHead, RelationsOf, SagaRow, Swept},
     model::{
         Declaration, Digest, Key, Memory, MemoryId, PartitionId, Position, Space, Timestamp, Version,
         memory::tombstone_hash,
@@ -31,6 +31,9 @@ pub(super) struct Tables {
     /// The heads that were, of spaces that keep their history.
     pub(super) kept: BTreeMap<(Key, Version), KeptHead>,
     pub(super) declarations: BTreeMap<Space, Declaration>,
+    pub(super) orders: BTreeMap<Position, Order>,
+    /// Only of a transaction: orders that it takes away.
+    pub(super) obeyed: Vec<(Position, Order)>,
     /// Since when a space's history is whole; `None`: no more, or not yet.
     pub(super) history_since: BTreeMap<Space, Option<Timestamp>>,
     /// How many transactions have committed.
@@ -103,6 +106,11 @@ impl Tables {
         self.relations.extend(written.relations);
         self.kept.extend(written.kept);
         self.declarations.extend(written.declarations);
+        for (position, order) in written.obeyed {
+            if self.orders.get(&position) == Some(&order) {
+                self.orders.remove(&position);
+            }
+        }
         self.history_since.extend(written.history_since);
         if planted(Bug::TombstoneCollectedEarly) {
             self.heads.retain(|_, head| head.image.is_some());

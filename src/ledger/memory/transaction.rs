@@ -15,7 +15,7 @@ use super::{
 use crate::{
     fault::{Bug, planted},
     ledger::{
-        Anchor, Claimed, Error, Head, HeadWrite, ImagePointer, PartitionRow, Plan, RelationHead,
+        Anchor, Claimed, Error, Head, HeadWrite, ImagePointer, Order, PartitionRow, Plan, RelationHead,
         RelationHeadWrite, RelationState, RelationsOf, SagaRow, Transaction, Transition,
     },
     model::{
@@ -350,6 +350,17 @@ impl Transaction for MemoryTransaction {
     async fn published(&mut self, finish: u64) -> Result<(), Error> {
         let row = self.row();
         row.published = row.published.max(finish);
+        Ok(())
+    }
+
+    async fn obeyed(&mut self, orders: &[(u64, Order)]) -> Result<(), Error> {
+        let partition = self.partition;
+        self.overlay.obeyed.extend(orders.iter().map(|(offset, order)| (partition.at(*offset), *order)));
+        Ok(())
+    }
+
+    async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error> {
+        self.row().halt = reason.map(str::to_owned);
         Ok(())
     }
 

@@ -61,11 +61,10 @@ fn migrations() -> Migrator {
     let migration = |number, name, text: &'static str| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
     };
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "ledger",
-        include_str!("../../../migrations/postgres/0001_ledger.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
+        migration(2, "orders", include_str!("../../../migrations/postgres/0002_orders.sql")),
+    ]);
     // Ours is held already.
     migrator.set_locking(false);
     migrator

@@ -14,6 +14,7 @@ pub(super) mod codec;
 pub(super) mod dialect;
 pub(super) mod driver;
 mod heads;
+mod orders;
 #[cfg(test)]
 mod partitions;
 mod questions;
@@ -22,6 +23,7 @@ mod relations;
 mod rows;
 mod sagas;
 pub(super) mod statements;
+mod succession;
 mod transaction;
 pub(super) mod values;
 

@@ -8,7 +8,7 @@
 use super::statements::{self as sql, Bulk};
 
 /// Tables whose rows belong to a partition.
-const PARTITIONED: [&str; 4] = ["saga", "claim", "finish", "partition"];
+const PARTITIONED: [&str; 5] = ["saga", "claim", "finish", "partition", "saga_order"];
 /// The others, and by which columns their rows may be reached.
 const KEYED: [(&str, &[&str]); 7] = [
     ("saga_record", &["n"]),
@@ -23,7 +23,7 @@ const KEYED: [(&str, &[&str]); 7] = [
 const BEFORE_TABLE: [&str; 4] = ["FROM", "JOIN", "UPDATE", "INTO"];
 
 /// What a transaction reads and moves, one by one.
-const SINGLE: [(&str, &str); 22] = [
+const SINGLE: [(&str, &str); 23] = [
     ("LOCK_PARTITION", sql::LOCK_PARTITION),
     ("WRITE_PARTITION", sql::WRITE_PARTITION),
     ("SPACE_NUMBERS", sql::SPACE_NUMBERS),
@@ -38,6 +38,7 @@ const SINGLE: [(&str, &str); 22] = [
     ("MOVE_ALL_SAGAS", sql::MOVE_ALL_SAGAS),
     ("MOVE_SAGAS", sql::MOVE_SAGAS),
     ("COUNT_ATTEMPT", sql::COUNT_ATTEMPT),
+    ("OBEYED", sql::OBEYED),
     ("SPACES_OF_SAGAS", sql::SPACES_OF_SAGAS),
     ("WRITES", sql::WRITES),
     ("FINISH", sql::FINISH),

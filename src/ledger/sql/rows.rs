@@ -41,6 +41,8 @@ pub(super) fn partition(row: &impl Row) -> Result<PartitionRow, Error> {
         finishes: cells.number()?,
         published: cells.number()?,
         unproven: cells.get()?,
+        halt: cells.get::<Option<&str>>()?.map(str::to_owned),
+        first: cells.number()?,
     })
 }
 
@@ -277,5 +279,6 @@ pub(super) fn bind_partition(binds: &mut impl Put, partition: PartitionId, row: 
         .add(row.anchor.map(|anchor| anchor.crc))
         .add(integer(row.finishes))
         .add(integer(row.published))
-        .add(row.unproven);
+        .add(row.unproven)
+        .add(row.halt.as_deref());
 }

@@ -169,15 +169,16 @@ statements! {
     OPEN_EPOCH = "INSERT INTO epoch (epoch, identity, partitions, partitioner) VALUES ($1, $2, $3, $4)";
 
     PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven FROM partition WHERE epoch = $1 AND partition = $2";
+        unproven, halt, first_offset FROM partition WHERE epoch = $1 AND partition = $2";
     LOCK_PARTITION = "SELECT nonce, lease_epoch, watermark, anchor_offset, anchor_crc, finishes, published, \
-        unproven FROM partition WHERE epoch = $1 AND partition = $2 alone()";
+        unproven, halt, first_offset FROM partition WHERE epoch = $1 AND partition = $2 alone()";
     TAKE_LEASE = "UPDATE partition SET nonce = $3, lease_epoch = lease_epoch + 1, \
         unproven = unproven + $5 \
-        WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4";
+        WHERE epoch = $1 AND partition = $2 AND lease_epoch = $4 \
+            AND NOT EXISTS (SELECT 1 FROM epoch AS newer WHERE newer.epoch > $1)";
     WRITE_PARTITION = "UPDATE partition SET watermark = greatest(watermark, $3), anchor_offset = $4, \
         anchor_crc = $5, finishes = greatest(finishes, $6), published = greatest(published, $7), \
-        unproven = $8 \
+        unproven = $8, halt = $9 \
         WHERE epoch = $1 AND partition = $2";
 
     SPACE_NUMBERS = "SELECT name, n FROM space WHERE name IN list($1)";
@@ -202,6 +203,7 @@ statements! {
         AND saga.log_offset IN list($3) ORDER BY saga.log_offset, image.n");
     UNFINISHED = sagas!("(SELECT * FROM saga WHERE epoch = $1 AND partition = $2 AND log_offset >= $3 \
         AND state < 3 ORDER BY log_offset LIMIT $4) AS saga", "ORDER BY saga.log_offset, image.n");
+    IS_AT_REST = "SELECT count(*) FROM saga WHERE epoch = $1 AND partition = $2 AND state < 3";
     UNFINISHED_OF = "SELECT saga.epoch, saga.partition, saga.log_offset, record.keys \
         FROM saga JOIN saga_record AS record ON record.n = saga.record \
         WHERE saga.space = (SELECT n FROM space WHERE name = $1) AND saga.state < 3 \
@@ -216,6 +218,14 @@ statements! {
         RETURNING log_offset, record";
     COUNT_ATTEMPT = "UPDATE saga SET attempts = attempts + 1 \
         WHERE epoch = $1 AND partition = $2 AND log_offset = $3";
+    /// Over anything but a resolve.
+    GIVE_ORDER = "INSERT INTO saga_order (epoch, partition, log_offset, kind) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (epoch, partition, log_offset) DO UPDATE SET kind = excluded.kind \
+        WHERE saga_order.kind < 2 OR saga_order.kind = excluded.kind";
+    ORDERS = "SELECT log_offset, kind FROM saga_order WHERE epoch = $1 AND partition = $2 \
+        AND log_offset >= $3 ORDER BY log_offset LIMIT $4";
+    OBEYED = "DELETE FROM saga_order \
+        WHERE epoch = $1 AND partition = $2 AND kind = $3 AND log_offset IN list($4)";
     SPACES_OF_SAGAS = "SELECT saga.log_offset, space.name FROM saga JOIN space ON space.n = saga.space \
         WHERE saga.epoch = $1 AND saga.partition = $2 AND saga.log_offset IN list($3)";
     WRITES = "SELECT saga.log_offset, record.image_first, record.writes \
@@ -350,6 +360,13 @@ bulk!(
     "int int bytes",
     "INSERT INTO partition (epoch, partition, nonce)",
     "ON CONFLICT DO NOTHING"
+);
+bulk!(
+    /// Of an epoch that follows another.
+    START_PARTITIONS,
+    "int int bytes int int int int",
+    "INSERT INTO partition (epoch, partition, nonce, first_offset, watermark, anchor_offset, anchor_crc)",
+    ""
 );
 bulk!(INSERT_SPACES, "text", "INSERT INTO space (name)", "ON CONFLICT DO NOTHING");
 bulk!(

@@ -12,11 +12,11 @@ use super::{
     codec,
     driver::{Database, Session, Writer},
     heads, relations, rows, sagas, statements as sql,
-    values::{Binds, Put, binds, integer, key_list, texts},
+    values::{Binds, Put, binds, integer, integers, key_list, texts},
 };
 use crate::{
     ledger::{
-        Anchor, Claimed, Error, Head, HeadWrite, Lease, PartitionRow, RelationHead, RelationHeadWrite,
+        Anchor, Claimed, Error, Head, HeadWrite, Lease, Order, PartitionRow, RelationHead, RelationHeadWrite,
         RelationsOf, SagaRow, Transaction, Transition,
     },
     model::{Declaration, Key, MemoryId, PartitionId, RelationKey, Space, Timestamp},
@@ -244,6 +244,24 @@ impl<D: Database> Transaction for SqlTransaction<D> {
 
     async fn published(&mut self, finish: u64) -> Result<(), Error> {
         self.row.published = self.row.published.max(finish);
+        Ok(())
+    }
+
+    async fn obeyed(&mut self, orders: &[(u64, Order)]) -> Result<(), Error> {
+        let PartitionId { epoch, partition } = self.lease.partition;
+        let mut alike: BTreeMap<Order, Vec<u64>> = BTreeMap::new();
+        for (offset, order) in orders {
+            alike.entry(*order).or_default().push(*offset);
+        }
+        for (order, offsets) in alike {
+            let offsets = integers(offsets.into_iter().map(integer));
+            self.writer.run(sql::OBEYED, binds!(epoch, partition, order.number(), offsets)).await?;
+        }
+        Ok(())
+    }
+
+    async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error> {
+        self.row.halt = reason.map(str::to_owned);
         Ok(())
     }
 

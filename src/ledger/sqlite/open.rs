@@ -87,6 +87,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
         migration(2, "reads", include_str!("../../../migrations/sqlite/0002_reads.sql")),
+        migration(3, "orders", include_str!("../../../migrations/sqlite/0003_orders.sql")),
     ])
 }
 
