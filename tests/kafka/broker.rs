@@ -33,12 +33,17 @@ pub(crate) fn told(variable: &str, test: &str) -> Option<String> {
     if let Ok(value) = env::var(variable) {
         return Some(value);
     }
-    eprintln!("skipped {test}: {variable} is not set");
+    skip(test, &format!("{variable} is not set"));
+    None
+}
+
+/// Says by its name that a test cannot run, and why.
+pub(crate) fn skip(test: &str, reason: &str) {
+    eprintln!("skipped {test}: {reason}");
     if let Ok(path) = env::var("ENGRAFT_TEST_SKIP_LOG") {
         let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {variable} is not set").unwrap();
+        writeln!(file, "{test}: {reason}").unwrap();
     }
-    None
 }
 
 /// Options with topics that no other test has.
