@@ -18,10 +18,11 @@ use rdkafka::Message;
 use serde_json::json;
 
 use crate::{
-    broker::{Broker, PARTITIONS, headers, skip, told, world},
+    broker::{Broker, PARTITIONS, headers, world},
     support::{
         client::Client,
         server::{Home, Server},
+        skip, told,
     },
 };
 

@@ -186,7 +186,12 @@ impl Client {
 
     /// Everything that the server shows of every space of the load.
     pub(crate) fn finals(&self) -> BTreeMap<String, State> {
-        (0..SPACES)
+        self.finals_of(SPACES)
+    }
+
+    /// The same where the load is over so many spaces.
+    pub(crate) fn finals_of(&self, spaces: u64) -> BTreeMap<String, State> {
+        (0..spaces)
             .map(|number| format!("load-{number}"))
             .map(|space| (space.clone(), self.state(&space).expect("the server answers")))
             .collect()
