@@ -219,7 +219,7 @@ fn no_file_outgrows_one_idea() {
 fn no_source_speaks_of_the_machine_it_was_written_on() {
     let mut wrong = Vec::new();
     for folder in ["src", "tests", "docs", "examples", "migrations", ".ci"] {
-        for source in sources(folder, &["rs", "md", "toml", "sql", "py", "sh"]) {
+        for source in sources(folder, &["rs", "md", "toml", "sql", "py", "sh", "mjs", "java"]) {
             for (line, number) in source.text.lines().zip(1..) {
                 if let Some(word) = FORBIDDEN.iter().find(|word| line.contains(**word)) {
                     wrong.push(format!("{} says `{word}`", source.at(number)));
@@ -228,4 +228,35 @@ fn no_source_speaks_of_the_machine_it_was_written_on() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The blocks of a page that show a file, as `(file, text)`: their opening line names it after the language.
+fn shown(page: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("```") || line == "```" {
+            continue;
+        }
+        let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        if let Some(file) = line.split_whitespace().nth(1).filter(|word| word.contains('/')) {
+            found.push((file.to_owned(), text.join("\n")));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_a_page_shows_of_a_file_is_in_that_file() {
+    let mut pages: Vec<String> = sources("docs", &["md"]).into_iter().map(|page| page.text).collect();
+    pages.push(fs::read_to_string(root().join("README.md")).unwrap());
+    let shown: Vec<_> = pages.iter().flat_map(|page| shown(page)).collect();
+    assert!(shown.len() >= 4, "the pages show no files");
+    for (file, text) in shown {
+        let whole = fs::read_to_string(root().join(&file)).unwrap_or_else(|_| panic!("there is no {file}"));
+        // A page may leave lines out, and shows what is inside of something without its indent.
+        let has = |line: &str| whole.lines().any(|of_file| of_file.trim() == line.trim());
+        let missing: Vec<&str> = text.lines().filter(|line| !has(line)).collect();
+        assert!(missing.is_empty(), "not in {file}: {missing:#?}");
+    }
 }

@@ -1,9 +1,6 @@
 //! A broker that other processes share, seen through topics of one test's own.
 
 use std::{
-    env,
-    fs::OpenOptions,
-    io::Write,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -19,6 +16,8 @@ use rdkafka::{
     message::{Headers as _, OwnedMessage},
 };
 
+use crate::support::told;
+
 /// Partitions of every test's topics.
 pub(crate) const PARTITIONS: u32 = 4;
 
@@ -26,19 +25,6 @@ pub(crate) const PARTITIONS: u32 = 4;
 pub(crate) struct Broker {
     pub(crate) log: KafkaLog,
     pub(crate) options: Options,
-}
-
-/// Where the tests' server is, or `None` after saying that `test` was skipped.
-pub(crate) fn told(variable: &str, test: &str) -> Option<String> {
-    if let Ok(value) = env::var(variable) {
-        return Some(value);
-    }
-    eprintln!("skipped {test}: {variable} is not set");
-    if let Ok(path) = env::var("ENGRAFT_TEST_SKIP_LOG") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {variable} is not set").unwrap();
-    }
-    None
 }
 
 /// Options with topics that no other test has.

@@ -26,7 +26,10 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use crate::broker::{Broker, PARTITIONS, connect, fresh_options, headers, told, world};
+use crate::{
+    broker::{Broker, PARTITIONS, connect, fresh_options, headers, world},
+    support::told,
+};
 
 #[async_trait]
 impl World for Broker {

@@ -18,6 +18,7 @@ mod group;
 mod log;
 #[cfg(all(feature = "edge", feature = "postgres", feature = "qdrant"))]
 mod processes;
+mod producers;
 mod serve;
 #[expect(dead_code, reason = "the load and the history are for the tests that kill")]
 #[path = "../support/mod.rs"]

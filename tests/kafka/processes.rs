@@ -21,11 +21,11 @@ use engraft::{
 use rdkafka::Message;
 
 use crate::{
-    broker::{Broker, PARTITIONS, headers, told, world},
+    broker::{Broker, PARTITIONS, headers, world},
     support::{
         client::{Client, History, Running},
         server::{Home, Server},
-        setting,
+        setting, told,
     },
 };
 

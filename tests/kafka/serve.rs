@@ -18,10 +18,11 @@ use rdkafka::{Message, message::OwnedMessage};
 use serde_json::{Value, json};
 
 use crate::{
-    broker::{Broker, PARTITIONS, headers, told, world},
+    broker::{Broker, PARTITIONS, headers, world},
     support::{
         client::Client,
         server::{Home, Server},
+        told,
     },
 };
 

@@ -16,3 +16,4 @@ mod serve;
 #[expect(dead_code, reason = "not every test needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

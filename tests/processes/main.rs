@@ -10,5 +10,6 @@
 
 mod kill;
 mod model;
+#[expect(dead_code, reason = "what others need who have servers to be told of")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -186,23 +186,42 @@ impl Client {
 
     /// Everything that the server shows of every space of the load.
     pub(crate) fn finals(&self) -> BTreeMap<String, State> {
-        (0..SPACES)
+        self.finals_of(SPACES)
+    }
+
+    /// The same where the load is over so many spaces.
+    pub(crate) fn finals_of(&self, spaces: u64) -> BTreeMap<String, State> {
+        (0..spaces)
             .map(|number| format!("load-{number}"))
             .map(|space| (space.clone(), self.state(&space).expect("the server answers")))
             .collect()
     }
 
+    /// What a read shows; it may be told to come again.
+    fn shown(&self, path: &str) -> io::Result<Value> {
+        let mut last = None;
+        for _ in 0..OUTCOME_TRIES {
+            last = self.get(path);
+            match &mut last {
+                Some((200, shown)) => return Ok(shown.take()),
+                Some((..500, _)) => break,
+                _ => thread::sleep(RETRY),
+            }
+        }
+        Err(io::Error::other(format!("{path}: {last:?}")))
+    }
+
     fn state(&self, space: &str) -> io::Result<State> {
         let missing = || io::Error::other("an answer without what was asked for");
-        let (_, listed) = self.get(&format!("/v1/memories/{space}?limit=1000")).ok_or_else(missing)?;
+        let listed = self.shown(&format!("/v1/memories/{space}?limit=1000"))?;
         let mut state = State::default();
         for memory in listed["memories"].as_array().ok_or_else(missing)? {
             let text = |name: &str| memory[name].as_str().map(str::to_owned).ok_or_else(missing);
             state.memories.insert(text("id")?, text("content")?);
         }
         for id in state.memories.keys().cloned().collect::<Vec<_>>() {
-            let path = format!("/v1/memories/{space}/{id}/relations?direction=out&limit=1000");
-            let (_, related) = self.get(&path).ok_or_else(missing)?;
+            let related =
+                self.shown(&format!("/v1/memories/{space}/{id}/relations?direction=out&limit=1000"))?;
             for relation in related["relations"].as_array().ok_or_else(missing)? {
                 let text = |name: &str| relation[name].as_str().map(str::to_owned).ok_or_else(missing);
                 let edge = (text("source")?, text("type")?, text("target")?);

@@ -18,6 +18,7 @@ const DIMENSION: usize = 8;
 pub(crate) struct Load {
     random: Random,
     process: u32,
+    spaces: u64,
     sent: u64,
     last: Option<Command>,
 }
@@ -25,7 +26,12 @@ pub(crate) struct Load {
 impl Load {
     /// The commands of `process`.
     pub(crate) fn new(seed: u64, process: u32) -> Self {
-        Self { random: Random::from_seed(seed, u64::from(process)), process, sent: 0, last: None }
+        Self::over(SPACES, seed, process)
+    }
+
+    /// The same over so many spaces: many commands in flight should not all wait for one another.
+    pub(crate) fn over(spaces: u64, seed: u64, process: u32) -> Self {
+        Self { random: Random::from_seed(seed, u64::from(process)), process, spaces, sent: 0, last: None }
     }
 
     /// The next command.
@@ -45,7 +51,7 @@ impl Load {
     fn fresh(&mut self, choice: u64) -> Command {
         self.sent += 1;
         let id = format!("c-{}-{}", self.process, self.sent);
-        let space = format!("load-{}", self.random.below(SPACES));
+        let space = format!("load-{}", self.random.below(self.spaces));
         let (kind, data) = match choice {
             0..40 => ("memory.put", self.put()),
             40..50 => ("memory.put", self.put_if_absent()),

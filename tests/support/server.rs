@@ -124,7 +124,8 @@ impl Server {
         }
     }
 
-    fn words(&self) -> String {
+    /// What it has said so far.
+    pub(crate) fn words(&self) -> String {
         self.said.lock().expect("no reader panicked").join("\n")
     }
 }
