@@ -63,7 +63,7 @@ impl Stack {
         assert!(ran.status.success(), "{data}\n{talk}");
         let outcome: Outcome = serde_json::from_str(&data).expect("an outcome and nothing else");
         assert_eq!(outcome.verdict, Verdict::Committed, "{data}");
-        assert!(!outcome.command.id.as_str().is_empty() && !outcome.command.source.as_str().is_empty());
+        assert!(!outcome.command.id.is_empty() && !outcome.command.source.is_empty());
 
         let (status, read) =
             Client::new(self.home.port).get(&format!("/v1/memories/{SPACE}/{memory}")).unwrap();

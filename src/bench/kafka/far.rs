@@ -21,8 +21,8 @@ const DELAY: Duration = Duration::from_millis(100);
 const WINDOW: usize = 200;
 /// Length of the vectors: bytes are not what is measured here.
 const DIMENSION: usize = 8;
-/// For how long the delay alone would keep a row busy.
-const BUSY_SECONDS: f64 = 8.0;
+/// For how many delays it would keep a row busy: 8 s.
+const DELAYS: usize = 80;
 
 /// Sagas of one worker that may be with the stores at once, where there are several workers.
 const SHARE: usize = 40;
@@ -36,7 +36,7 @@ pub(super) async fn ordered(_: &Options, servers: &Servers) -> Result<Vec<Row>, 
     cluster.append(vec![load::declaration(DIMENSION, false)], 1).await?;
     cluster.rest().await?;
     let limit = Row::new("window_over_delay", WINDOW as f64 / DELAY.as_secs_f64(), "commands/s");
-    let count = (limit.rate * BUSY_SECONDS) as usize;
+    let count = WINDOW * DELAYS;
     let (records, started) = (again_and_again(&cluster, count), Instant::now());
     cluster.append(records, 500).await?;
     cluster.rest().await?;
@@ -75,8 +75,7 @@ async fn workers(servers: &Servers, count: usize, name: &'static str) -> Result<
     }
     cluster.level(count).await?;
     cluster.declare(DIMENSION).await?;
-    let rate = (count * SHARE) as f64 / DELAY.as_secs_f64();
-    let records = puts(&cluster.random, 0..(rate * BUSY_SECONDS) as usize, DIMENSION);
+    let records = puts(&cluster.random, 0..count * SHARE * DELAYS, DIMENSION);
     let (commands, started) = (records.len(), Instant::now());
     cluster.append(records, 500).await?;
     cluster.rest().await?;

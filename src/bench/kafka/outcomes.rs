@@ -30,10 +30,9 @@ use crate::{
     worker,
 };
 
-/// Commands a second, evenly.
-const RATE: f64 = 500.0;
-/// How long they arrive.
-const RUN: Duration = Duration::from_secs(10);
+/// How many commands, and how long it takes until the next: 500 a second.
+const COUNT: u32 = 5_000;
+const APART: Duration = Duration::from_millis(2);
 /// How long the last outcomes may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -125,11 +124,10 @@ fn consumer(cluster: &Cluster) -> Result<StreamConsumer, Error> {
 
 /// Commands arrive at an even rate, whatever becomes of them.
 async fn send(options: &Options, cluster: &Cluster, commands: &Commands) -> Result<(), Error> {
-    let count = (RATE * RUN.as_secs_f64()) as usize;
-    let records = puts(&cluster.random, 0..count, options.dimension);
+    let records = puts(&cluster.random, 0..COUNT as usize, options.dimension);
     let start = Instant::now() + Duration::from_secs(1);
     let calls = records.into_iter().enumerate().map(|(number, record)| {
-        let due = start + Duration::from_secs_f64(number as f64 / RATE);
+        let due = start + APART.mul_f64(number as f64);
         let id = format!("c-{number}");
         async move {
             tokio::time::sleep_until(due).await;
@@ -147,10 +145,9 @@ async fn send(options: &Options, cluster: &Cluster, commands: &Commands) -> Resu
 }
 
 async fn receive(consumer: &StreamConsumer, commands: &Commands) -> Result<(), Error> {
-    let count = (RATE * RUN.as_secs_f64()) as usize;
     let (mut messages, mut received) = (consumer.stream(), 0);
-    while received < count {
-        let message = tokio::time::timeout(RUN + PATIENCE, messages.next()).await;
+    while received < COUNT {
+        let message = tokio::time::timeout(APART * COUNT + PATIENCE, messages.next()).await;
         let message =
             message.map_err(at("wait for outcomes"))?.ok_or("it ended").map_err(at("read outcomes"))?;
         let message = message.map_err(at("read outcomes"))?;

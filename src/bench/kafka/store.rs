@@ -27,10 +27,19 @@ const CALLS: usize = 4;
 
 /// A vector store.
 pub(super) enum Store {
-    /// Asked over the network; the server may be a stand-in of this process.
-    Qdrant { vectors: QdrantVectors, url: String, collection: String, standin: Option<Standin> },
+    /// Asked over the network.
+    Qdrant(Box<Server>),
     /// In a folder.
     Edge(EdgeVectors),
+}
+
+/// A server, and what the run has there.
+pub(super) struct Server {
+    vectors: QdrantVectors,
+    url: String,
+    collection: String,
+    /// It may be a stand-in of this process.
+    standin: Option<Standin>,
 }
 
 impl Store {
@@ -51,7 +60,7 @@ impl Store {
             ..qdrant::Options::default()
         };
         let vectors = QdrantVectors::open(&options).await.map_err(at("open the vector store"))?;
-        Ok(Self::Qdrant { vectors, url, collection, standin })
+        Ok(Self::Qdrant(Box::new(Server { vectors, url, collection, standin })))
     }
 
     /// The embedded one.
@@ -62,14 +71,14 @@ impl Store {
 
     pub(super) fn project(&self) -> Arc<dyn Project> {
         match self {
-            Self::Qdrant { vectors, .. } => Arc::new(vectors.clone()),
+            Self::Qdrant(server) => Arc::new(server.vectors.clone()),
             Self::Edge(vectors) => Arc::new(vectors.clone()),
         }
     }
 
     pub(super) fn read(&self) -> Arc<dyn Read> {
         match self {
-            Self::Qdrant { vectors, .. } => Arc::new(vectors.clone()),
+            Self::Qdrant(server) => Arc::new(server.vectors.clone()),
             Self::Edge(vectors) => Arc::new(vectors.clone()),
         }
     }
@@ -78,10 +87,10 @@ impl Store {
     pub(super) async fn close(self) -> Result<(), Error> {
         match self {
             Self::Edge(vectors) => vectors.close().await,
-            Self::Qdrant { url, collection, standin, .. } => {
-                let client = client(&url)?;
-                client.delete_collection(&collection).await.map_err(at("delete the collection"))?;
-                if let Some(standin) = standin {
+            Self::Qdrant(server) => {
+                let client = client(&server.url)?;
+                client.delete_collection(&server.collection).await.map_err(at("delete the collection"))?;
+                if let Some(standin) = server.standin {
                     standin.stop().await;
                 }
             }
@@ -103,8 +112,8 @@ pub(super) async fn bulk(
     random: &Random,
 ) -> Result<Row, Error> {
     let store = Store::qdrant(servers, folder).await?;
-    let Store::Qdrant { url, collection, .. } = &store else { return Err(at("choose a store")("another")) };
-    let (client, name) = (client(url)?, format!("{collection}_bulk"));
+    let Store::Qdrant(server) = &store else { return Err(at("choose a store")("another")) };
+    let (client, name) = (client(&server.url)?, format!("{}_bulk", server.collection));
     let vectors = VectorParamsBuilder::new(options.dimension as u64, Distance::Cosine);
     let create = CreateCollectionBuilder::new(&name).vectors_config(vectors);
     client.create_collection(create).await.map_err(at("make a collection"))?;
