@@ -1,5 +1,7 @@
 //! `engraft serve`.
 
+use std::time::Duration;
+
 use crate::{
     app,
     config::{Config, Role},
@@ -24,6 +26,13 @@ pub(super) struct Arguments {
     pub(super) role: Option<Role>,
 }
 
+/// How long a driver's thread that does not end is waited for, when all else has.
+const DRIVERS_MAX: Duration = Duration::from_secs(1);
+
 pub(super) fn run(config: Config) -> Result<(), Failure> {
-    Ok(runtime()?.block_on(app::serve(config))?)
+    let runtime = runtime()?;
+    let ended = runtime.block_on(app::serve(config));
+    // Dropped, it would wait for each of them, however long.
+    runtime.shutdown_timeout(DRIVERS_MAX);
+    Ok(ended?)
 }

@@ -78,7 +78,8 @@ fn described(refusal: &PgDatabaseError) -> String {
         "57P05" => "a session was idle for too long",
         "53100" => "the server's disk is full",
         "53300" => "the server has no connection left",
-        "28000" | "28P01" => "the server refuses the user or password",
+        "28000" => "the server refuses the user, or connections that are made so: it may want TLS",
+        "28P01" => "the server refuses the user or password",
         "3D000" => "there is no such database",
         "42501" => "the user may not do this",
         _ => match code.get(..2) {
@@ -104,6 +105,8 @@ fn words(error: &sqlx::Error) -> &'static str {
             ErrorKind::ConnectionRefused => "the server refuses connections",
             ErrorKind::NotFound | ErrorKind::AddrNotAvailable => "the server is not to be found",
             ErrorKind::TimedOut => NO_ANSWER,
+            // As rustls says that a certificate is not to be trusted.
+            ErrorKind::InvalidData => "no secure connection could be made: the certificate is not trusted",
             _ => "the connection was lost",
         },
         sqlx::Error::PoolTimedOut => "no connection was free in time",

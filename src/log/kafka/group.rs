@@ -38,6 +38,9 @@ use crate::{
 /// How long the member waits after an error that the client does not get over by itself.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// How long leaving may take: with a broker that answers, a moment. Without one, the session runs out by itself.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
 /// How long a client that is being closed may take to end where it waits for nothing.
 const CLOSING_PAUSE: Duration = Duration::from_millis(200);
 const CLOSING_LOOK: Duration = Duration::from_millis(10);
@@ -231,8 +234,9 @@ impl Drop for Member {
             drop(consumer);
         };
         drop(self.tasks.spawn(async move {
-            if tokio::task::spawn_blocking(leave).await.is_err() {
-                tracing::debug!("the group was not left in good order");
+            let left = tokio::time::timeout(LEAVE_MAX, tokio::task::spawn_blocking(leave)).await;
+            if !matches!(left, Ok(Ok(()))) {
+                tracing::warn!("the group was not left in good order; it will miss this process by itself");
             }
         }));
     }
