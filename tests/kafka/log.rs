@@ -123,6 +123,17 @@ async fn an_outcome_of_an_earlier_epoch_is_no_witness() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_is_published_late_does_not_lower_the_witness() {
+    let test = "an_outcome_that_is_published_late_does_not_lower_the_witness";
+    let Some(broker) = world(test).await else { return };
+    let partition = PartitionId { epoch: 1, partition: 0 };
+    for (offset, finish) in [(1, 40), (2, 41), (1, 40)] {
+        broker.log.publish(partition, &[contract::outcome(partition, offset, finish)]).await.unwrap();
+    }
+    assert_eq!(broker.log.witness(partition).await, Ok(Some(41)));
+}
+
+#[tokio::test]
 async fn a_foreign_record_among_the_outcomes_does_not_hide_the_witness() {
     let test = "a_foreign_record_among_the_outcomes_does_not_hide_the_witness";
     let Some(broker) = world(test).await else { return };

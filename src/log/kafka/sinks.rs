@@ -14,6 +14,9 @@ use crate::{
     model::PartitionId,
 };
 
+/// Records at the end of a partition that are looked through for the highest finish.
+const OUTCOMES_SEEN: u64 = 1_000;
+
 #[async_trait]
 impl OutcomeSink for KafkaLog {
     async fn publish(&self, partition: PartitionId, events: &[OutcomeEvent]) -> Result<(), String> {
@@ -38,8 +41,9 @@ impl OutcomeSink for KafkaLog {
         let number = partition.partition;
         let bounds = self.0.bounds_of(&topic, number).await.map_err(|error| error.to_string())?;
         // The last offset may be no outcome (a transaction's marker, a foreign record): look back further and
-        // further, so that one step is enough nearly always.
-        let mut back = 1;
+        // further. And the last outcome may be an old one, which a process published late that had been stopped
+        // since it looked at its lease: of those within a batch or so, the highest counts.
+        let mut back = OUTCOMES_SEEN;
         loop {
             let start = bounds.end.saturating_sub(back).max(bounds.start);
             if start >= bounds.end {
@@ -47,9 +51,12 @@ impl OutcomeSink for KafkaLog {
             }
             let records =
                 self.0.span(&topic, number, start, bounds.end).await.map_err(|error| error.to_string())?;
-            let last = records.iter().rev().find_map(|record| event::witnessed(&record.headers));
-            match last {
-                Some((position, finish)) => return Ok((position.epoch == partition.epoch).then_some(finish)),
+            let mut seen = records.iter().filter_map(|record| event::witnessed(&record.headers)).peekable();
+            match seen.peek() {
+                Some(_) => {
+                    let own = seen.filter(|(position, _)| position.epoch == partition.epoch);
+                    return Ok(own.map(|(_, finish)| finish).max());
+                }
                 None if start == bounds.start => return Ok(None),
                 None => back *= 10,
             }
