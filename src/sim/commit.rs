@@ -96,6 +96,7 @@ fn summary(effects: &[Effect]) -> String {
         Effect::Inserted(offset, row) => format!("+{offset} {}", row.state.as_str()),
         Effect::Moved(offset, _, to) => format!(">{offset} {}", to.as_str()),
         Effect::Watermark(watermark) => format!("w{watermark}"),
+        Effect::Halted => "halted".to_owned(),
     };
     effects.iter().map(one).collect::<Vec<_>>().join(", ")
 }

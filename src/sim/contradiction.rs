@@ -1,8 +1,9 @@
 //! The end of some runs: the ledger and the log contradict each other, and their partition must stop.
 //!
 //! When everything is at rest and judged, the ledger is restored from an older copy, or the log is not what
-//! was read of it any more. From then on nothing may happen in the partitions concerned: no transaction, no
-//! call to a store, no outcome. Their owners must say that they are halted, and the other partitions go on.
+//! was read of it any more. From then on nothing may happen in the partitions concerned: no transaction but the
+//! one that writes down why, no call to a store, no outcome. Their owners must say that they are halted, and the
+//! other partitions go on.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -243,6 +243,7 @@ impl Transaction for SimulatedTransaction {
     }
 
     async fn halted(&mut self, reason: Option<&str>) -> Result<(), Error> {
+        self.effects.extend(reason.map(|_| Effect::Halted));
         statement!(self, inner => inner.halted(reason))
     }
 
