@@ -8,6 +8,7 @@
 //! The only file that names concrete stores. One process may have a data folder open; each store's
 //! own lock says so.
 
+mod guarded;
 mod signals;
 
 use std::{
@@ -32,7 +33,6 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, LogKind, Role, VectorKind},
     graph::{self, heads::Heads},
-    guard::{self, Guards},
     http,
     ledger::{
         self, Ledger,
@@ -50,6 +50,8 @@ use crate::{
     vector::{self, memory::MemoryVectors},
     worker::{self, board::Level},
 };
+
+use guarded::Guarded;
 
 pub(crate) use signals::signalled;
 
@@ -422,35 +424,6 @@ async fn ended<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, to
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,
-    }
-}
-
-/// The stores of a server, each behind its guard. Audit and repair go past them.
-struct Guarded {
-    log: Arc<dyn CommandLog>,
-    ledger: Arc<dyn Ledger>,
-    graph: Arc<dyn graph::Read>,
-    vectors: Arc<dyn vector::Project>,
-    points: Arc<dyn vector::Read>,
-    guards: Guards,
-}
-
-impl Guarded {
-    fn new(stores: &Stores, config: &Config, random: &Random) -> Self {
-        let options = || config.guard.clone();
-        let (log, log_guard) = guard::log(Arc::clone(&stores.log), options(), random.clone());
-        let (vectors, vector_guard) = guard::vectors(Arc::clone(&stores.vectors), options(), random.clone());
-        let points = guard::points(Arc::clone(&stores.points), Arc::clone(&vector_guard));
-        let mut guards = vec![log_guard, vector_guard];
-        // A file in this machine is not away.
-        if config.ledger.kind() == LedgerKind::Sqlite {
-            let (ledger, graph) = (Arc::clone(&stores.ledger), Arc::clone(&stores.graph));
-            return Self { log, ledger, graph, vectors, points, guards: Guards::new(guards) };
-        }
-        let (ledger, ledger_guard) = guard::ledger(Arc::clone(&stores.ledger), options(), random.clone());
-        let graph = Arc::new(Heads::new(Arc::clone(&ledger)));
-        guards.push(ledger_guard);
-        Self { log, ledger, graph, vectors, points, guards: Guards::new(guards) }
     }
 }
 

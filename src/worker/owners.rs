@@ -40,8 +40,8 @@ pub(super) struct Owners {
     /// Owners that are on their way out, by the partitions that they still hold.
     leaving: FuturesUnordered<BoxFuture<'static, u32>>,
     held: BTreeSet<u32>,
-    /// Assigned again before their last owners have gone.
-    returning: BTreeSet<u32>,
+    /// Assigned again before their last owners have gone, and how the group stands to that since.
+    returning: BTreeMap<u32, Standing>,
 }
 
 impl Owners {
@@ -58,7 +58,7 @@ impl Owners {
             owned: BTreeMap::new(),
             leaving: FuturesUnordered::new(),
             held: BTreeSet::new(),
-            returning: BTreeSet::new(),
+            returning: BTreeMap::new(),
         }
     }
 
@@ -70,6 +70,9 @@ impl Owners {
                 if let Some(owned) = self.owned.get(&partition) {
                     owned.standing.send_replace(Standing::Unconfirmed);
                 }
+                if let Some(standing) = self.returning.get_mut(&partition) {
+                    *standing = Standing::Unconfirmed;
+                }
             }
             Assignment::Revoked(partition) => self.revoked(partition),
         }
@@ -80,16 +83,15 @@ impl Owners {
         if let Some(owned) = self.owned.get(&partition) {
             owned.standing.send_replace(Standing::Assigned);
         } else if self.held.contains(&partition) {
-            self.returning.insert(partition);
+            self.returning.insert(partition, Standing::Assigned);
         } else {
-            let owned = self.start(partition);
-            self.owned.insert(partition, owned);
+            self.start(partition, Standing::Assigned);
         }
     }
 
-    fn start(&self, partition: u32) -> Owned {
+    fn start(&mut self, partition: u32, standing: Standing) {
         let revoked = CancellationToken::new();
-        let (standing, heard) = watch::channel(Standing::Assigned);
+        let (standing, heard) = watch::channel(standing);
         let owner = Owner {
             partition: PartitionId { epoch: self.epoch, partition },
             process: self.process,
@@ -102,7 +104,8 @@ impl Owners {
             standing: heard,
             revoked: revoked.clone(),
         };
-        Owned { standing, revoked, ended: self.tasks.spawn(owner.run()) }
+        let owned = Owned { standing, revoked, ended: self.tasks.spawn(owner.run()) };
+        self.owned.insert(partition, owned);
     }
 
     fn revoked(&mut self, partition: u32) {
@@ -134,8 +137,8 @@ impl Owners {
         match self.leaving.next().await {
             Some(partition) => {
                 self.held.remove(&partition);
-                if self.returning.remove(&partition) {
-                    self.assigned(partition);
+                if let Some(standing) = self.returning.remove(&partition) {
+                    self.start(partition, standing);
                 }
                 partition
             }
