@@ -160,7 +160,10 @@ pub async fn run(ports: Ports, options: Options, tasks: Tasks) -> Result<(), Err
         tokio::select! {
             biased;
             () = tasks.stopping() => break,
-            partition = owners.left() => membership.released(partition).await,
+            partition = owners.left() => {
+                membership.released(partition).await;
+                owners.released(partition);
+            }
             assignment = membership.next() => match assignment {
                 Some(assignment) => owners.hear(assignment),
                 None => break,

@@ -132,17 +132,20 @@ impl Owners {
         }));
     }
 
-    /// The next partition that nobody here works on any more; never while there is none. Cancel-safe.
+    /// The next partition that nobody here works on any more; never while there is none. Cancel-safe. The group is
+    /// to hear of it, and then [`Self::released`] to be called.
     pub(super) async fn left(&mut self) -> u32 {
         match self.leaving.next().await {
-            Some(partition) => {
-                self.held.remove(&partition);
-                if let Some(standing) = self.returning.remove(&partition) {
-                    self.start(partition, standing);
-                }
-                partition
-            }
+            Some(partition) => partition,
             None => std::future::pending().await,
+        }
+    }
+
+    /// The group knows that the partition is free: if it has come back meanwhile, it is worked on again.
+    pub(super) fn released(&mut self, partition: u32) {
+        self.held.remove(&partition);
+        if let Some(standing) = self.returning.remove(&partition) {
+            self.start(partition, standing);
         }
     }
 
