@@ -150,7 +150,8 @@ impl Executor {
                 return true;
             }
             match self.lease.check().await {
-                Ok(()) => return true,
+                // It may have been given back while the ledger was asked.
+                Ok(()) => return !self.let_go.is_cancelled(),
                 Err(ledger::Error::Fenced { .. }) => {
                     self.report(Report::Fenced).await;
                     self.let_go.cancel();
