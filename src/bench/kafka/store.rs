@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc};
 use futures::{StreamExt as _, TryStreamExt as _};
 use qdrant_client::{
     Payload, Qdrant,
-    qdrant::{CreateCollectionBuilder, Distance, PointStruct, UpsertPointsBuilder, VectorParamsBuilder},
+    qdrant::{
+        CreateCollectionBuilder, Distance, NamedVectors, PointStruct, UpsertPointsBuilder,
+        VectorParamsBuilder, VectorsConfigBuilder,
+    },
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -22,6 +25,8 @@ use crate::{
     },
 };
 
+/// What the vectors of the bare collection are called.
+const DENSE: &str = "dense";
 /// Bulk calls that the bare client has under way at once.
 const CALLS: usize = 4;
 
@@ -114,7 +119,9 @@ pub(super) async fn bulk(
     let store = Store::qdrant(servers, folder).await?;
     let Store::Qdrant(server) = &store else { return Err(at("choose a store")("another")) };
     let (client, name) = (client(&server.url)?, format!("{}_bulk", server.collection));
-    let vectors = VectorParamsBuilder::new(options.dimension as u64, Distance::Cosine);
+    let mut vectors = VectorsConfigBuilder::default();
+    vectors
+        .add_named_vector_params(DENSE, VectorParamsBuilder::new(options.dimension as u64, Distance::Cosine));
     let create = CreateCollectionBuilder::new(&name).vectors_config(vectors);
     client.create_collection(create).await.map_err(at("make a collection"))?;
     let points: Vec<PointStruct> = (0..options.count).map(|number| point(random, number, options)).collect();
@@ -142,5 +149,6 @@ fn point(random: &Random, number: usize, options: &Options) -> PointStruct {
         "session": format!("s-{}", number / 50), "properties": { "turn": number }, "_e": 1, "_s": number });
     let payload = Payload::try_from(payload).unwrap_or_default();
     let id = Uuid::from_u128(u128::from(random.next_u64()) << 64 | number as u128).to_string();
-    PointStruct::new(id, load::vector(random, options.dimension), payload)
+    let vectors = NamedVectors::default().add_vector(DENSE, load::vector(random, options.dimension));
+    PointStruct::new(id, vectors, payload)
 }
