@@ -30,7 +30,7 @@ pub use adds::adds;
 pub use audit::audit;
 pub use embedded::embedded;
 #[cfg(all(feature = "postgres", feature = "qdrant"))]
-pub use kafka::{Servers, kafka};
+pub use kafka::{Part, Servers, kafka};
 #[cfg(feature = "postgres")]
 pub use ledger::ledger;
 pub use reads::reads;

@@ -52,6 +52,9 @@ pub(super) struct KafkaArguments {
     /// A Qdrant server's gRPC address; without one, a stand-in runs in this process
     #[arg(long)]
     qdrant: Option<String>,
+    /// Measures this part alone; may be given several times
+    #[arg(long, value_enum)]
+    only: Vec<bench::Part>,
     #[command(flatten)]
     more: Arguments,
 }
@@ -128,7 +131,8 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
                 postgres: arguments.postgres.clone(),
                 qdrant: arguments.qdrant.clone(),
             };
-            runtime.block_on(bench::kafka(&options, &servers, |row| output::say(&line(row))))
+            let parts = &arguments.only;
+            runtime.block_on(bench::kafka(&options, &servers, parts, |row| output::say(&line(row))))
         }
         Command::Audit(_) => {
             let bar = output::progress(options.count as u64, "memories put");

@@ -140,7 +140,12 @@ impl Cluster {
 
     /// Waits until everything appended has ended.
     pub(super) async fn rest(&self) -> Result<(), Error> {
-        Work::until(&self.work(), self.appended).await
+        self.rest_of(0).await
+    }
+
+    /// Waits until everything appended, and so many records that others appended, have ended.
+    pub(super) async fn rest_of(&self, others: u64) -> Result<(), Error> {
+        Work::until(&self.work(), self.appended + others).await
     }
 
     /// Stops the workers and forgets what the run made.

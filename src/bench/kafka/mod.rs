@@ -15,6 +15,8 @@ mod outcomes;
 mod store;
 mod throughput;
 
+use clap::ValueEnum as _;
+
 use super::{Error, Options, Row};
 
 /// The servers to measure on.
@@ -35,24 +37,45 @@ const PARTITIONS: u32 = 32;
 /// Spaces that the load is spread over.
 const SPACES: usize = 128;
 
-/// Measures every row, calling `done` with each as it comes.
+/// What can be measured on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The whole and its stores, in bulk; a command at a time.
+    Throughput,
+    /// Accepting over HTTP.
+    Accept,
+    /// Command to outcome at 500 a second.
+    Outcomes,
+    /// Order over a store that is far away.
+    Ordered,
+    /// One, two and four workers over such stores.
+    Workers,
+}
+
+/// Measures these parts, or all if there are none, calling `done` with each row as it comes.
 ///
 /// # Errors
 /// [`Error`] when a server does not answer.
 pub async fn kafka(
     options: &Options,
     servers: &Servers,
+    parts: &[Part],
     mut done: impl FnMut(&Row),
 ) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
-    let mut add = |found: Vec<Row>| {
+    for part in Part::value_variants() {
+        if !parts.is_empty() && !parts.contains(part) {
+            continue;
+        }
+        let found = match part {
+            Part::Throughput => throughput::rows(options, servers).await?,
+            Part::Accept => outcomes::accepted(options, servers).await?,
+            Part::Outcomes => outcomes::latencies(options, servers).await?,
+            Part::Ordered => far::ordered(options, servers).await?,
+            Part::Workers => far::scaling(options, servers).await?,
+        };
         found.iter().for_each(&mut done);
         rows.extend(found);
-    };
-    add(throughput::rows(options, servers).await?);
-    add(outcomes::accepted(options, servers).await?);
-    add(outcomes::latencies(options, servers).await?);
-    add(far::ordered(options, servers).await?);
-    add(far::scaling(options, servers).await?);
+    }
     Ok(rows)
 }

@@ -53,7 +53,8 @@ pub(super) async fn accepted(options: &Options, servers: &Servers) -> Result<Vec
         backends: Backends { log: "kafka", ledger: "postgres", vector: "qdrant", graph: "heads" },
     };
     let records = puts(&cluster.random, 0..options.count, options.dimension);
-    let rows = accepted_over(surface, records, options.rounds).await?;
+    let rows =
+        accepted_over(surface, records, options.rounds, async |count| cluster.rest_of(count).await).await?;
     cluster.close().await?;
     store.close().await?;
     Ok(rows)
