@@ -182,7 +182,7 @@ pub struct SagaRow {
     pub finished_at: Option<Timestamp>,
     /// Must also go to the dead letters.
     pub dead_letter: bool,
-    /// How often an owner that was running sagas one at a time has begun this one.
+    /// How often an owner has begun this one that was careful, since those before it had died.
     pub attempts: u32,
 }
 

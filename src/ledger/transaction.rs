@@ -56,8 +56,8 @@ pub trait Transaction: Send {
     /// The owner has proved healthy: it lived long enough, or stopped in good order.
     async fn proven(&mut self) -> Result<(), Error>;
 
-    /// Counts one more attempt of a saga that is run alone.
-    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error>;
+    /// Counts one more attempt of each of these sagas.
+    async fn count_attempts(&mut self, offsets: &[u64]) -> Result<(), Error>;
 
     /// Writes heads, each only over a lower version.
     async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error>;

@@ -89,14 +89,22 @@ impl<'a> Turn<'a> {
         self.transaction.proven().await
     }
 
-    /// Counts one more attempt of a saga that is about to run alone; how many there are with it.
+    /// How often these sagas have been attempted, in the order asked.
     ///
     /// # Errors
     /// [`Error`] when the ledger does not answer.
-    pub async fn attempt(&mut self, offset: u64) -> Result<u32, Error> {
-        self.transaction.count_attempt(offset).await?;
-        let rows = self.transaction.sagas(&[offset]).await?;
-        Ok(rows.first().map_or(0, |row| row.attempts))
+    pub async fn attempts(&mut self, offsets: &[u64]) -> Result<Vec<u32>, Error> {
+        let rows = self.transaction.sagas(offsets).await?;
+        let of = |offset| rows.iter().find(|row| row.offset == offset).map_or(0, |row| row.attempts);
+        Ok(offsets.iter().copied().map(of).collect())
+    }
+
+    /// Counts one more attempt of sagas that are about to run.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger does not answer.
+    pub async fn attempt(&mut self, offsets: &[u64]) -> Result<(), Error> {
+        self.transaction.count_attempts(offsets).await
     }
 
     /// Commits. `Some` when anything ended.

@@ -209,8 +209,8 @@ impl Transaction for SimulatedTransaction {
         statement!(self, inner => inner.proven())
     }
 
-    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
-        statement!(self, inner => inner.count_attempt(offset))
+    async fn count_attempts(&mut self, offsets: &[u64]) -> Result<(), Error> {
+        statement!(self, inner => inner.count_attempts(offsets))
     }
 
     async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error> {

@@ -1,11 +1,16 @@
-//! Careful: when owners keep dying young, one saga at a time, counted.
+//! Careful: when owners keep dying young, few sagas at a time, counted.
 //!
-//! A command can kill its worker: by memory, by a bug, by a driver. Restarted, the worker meets it
-//! again. So an owner that follows two which never proved healthy runs what is unfinished alone, and
-//! writes down each attempt *before* it: the third death of one saga names it. It is then set aside,
-//! failed if nothing was sent yet, undone if something was, and the others go on.
+//! A command can kill its worker: by memory, by a bug, by a driver. Restarted, the worker meets it again. So an
+//! owner that follows two which never proved healthy runs what is unfinished in small groups, and writes down
+//! each attempt *before* it. Whatever has been attempted and is still there may have been the one: it runs
+//! alone from then on, and its third death names it. It is then set aside, failed if nothing was sent yet,
+//! undone if something was, and the others go on.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     owner::Interruption,
@@ -23,46 +28,70 @@ use crate::{
 pub(super) const PROVEN_AFTER: Duration = Duration::from_secs(60);
 /// So many owners in a row may be unproven, this one included, before one is careful.
 pub(super) const UNPROVEN_MAX: u32 = 2;
-/// A saga that has been attempted alone so often, and killed its owner each time, is poison.
+/// A saga that was attempted so often, at most once of these among others, and whose owner died each time, is
+/// poison.
 const ATTEMPTS_MAX: u32 = 3;
-/// A saga that has not killed its owner after so long waits for a store, and is no poison.
-const ALONE_MAX: Duration = Duration::from_secs(10);
+/// So many sagas that were never attempted run together.
+const GROUP_MAX: usize = 100;
+/// Sagas that have not killed their owner after so long wait for a store, and are no poison.
+const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 
 impl Tenure<'_> {
-    /// Runs the unfinished sagas alone, in log order, before anything new is taken in.
+    /// Runs the unfinished sagas, in log order, before anything new is taken in.
     pub(super) async fn resume_carefully(&mut self, unproven: u32) -> Result<(), Interruption> {
         let offsets = self.backlog.offsets();
         tracing::warn!(partition = %self.owner.partition, unproven, unfinished = offsets.len(),
-            "owners of this partition keep dying; running its unfinished sagas one by one");
-        for offset in offsets {
-            if self.owner.revoked.is_cancelled() {
-                return Ok(());
-            }
-            if self.owner.attempted.lock().insert(offset) {
-                let mut turn = self.open().await?;
-                let attempts = turn.attempt(offset).await?;
-                turn.commit().await?;
-                if attempts > ATTEMPTS_MAX {
+            "owners of this partition keep dying; running its unfinished sagas a few at a time");
+        for group in offsets.chunks(GROUP_MAX) {
+            let mut turn = self.open().await?;
+            let attempts = turn.attempts(group).await?;
+            turn.commit().await?;
+            let (fresh, suspect): (Vec<_>, Vec<_>) =
+                group.iter().copied().zip(attempts).partition(|(_, attempts)| *attempts == 0);
+            self.attempt(fresh.into_iter().map(|(offset, _)| offset).collect()).await?;
+            for (offset, before) in suspect {
+                let counted = self.count(&BTreeSet::from([offset])).await?;
+                if counted && before >= ATTEMPTS_MAX {
                     self.set_aside(offset).await?;
                 }
+                self.attempt(BTreeSet::from([offset])).await?;
             }
-            self.run_alone(offset).await?;
         }
         Ok(())
     }
 
-    /// Sends one saga, as it stands, and waits for its end.
-    async fn run_alone(&mut self, offset: u64) -> Result<(), Interruption> {
-        let running = |state| self.backlog.running_in(offset, state).cloned();
-        if let Some(saga) = running(State::Running) {
-            self.executor.run(vec![saga], true);
-        } else if let Some(saga) = running(State::Compensating) {
-            self.resume_undos(vec![saga]).await?;
-        } else {
-            self.turn(Work { start: Start::Only(offset), ..Work::default() }).await?;
+    /// Counts one more attempt of each, unless this process has; whether it had not.
+    async fn count(&self, sagas: &BTreeSet<u64>) -> Result<bool, Interruption> {
+        let new: Vec<u64> = {
+            let mut attempted = self.owner.attempted.lock();
+            sagas.iter().copied().filter(|offset| attempted.insert(*offset)).collect()
+        };
+        if !new.is_empty() {
+            let mut turn = self.open().await?;
+            turn.attempt(&new).await?;
+            turn.commit().await?;
         }
-        let deadline = tokio::time::Instant::now() + ALONE_MAX;
-        while self.backlog.running().any(|saga| saga.offset == offset) {
+        Ok(!new.is_empty())
+    }
+
+    /// Sends these as they stand, each counted, and waits for their ends.
+    async fn attempt(&mut self, sagas: BTreeSet<u64>) -> Result<(), Interruption> {
+        if sagas.is_empty() || self.owner.revoked.is_cancelled() {
+            return Ok(());
+        }
+        self.count(&sagas).await?;
+        let running = |state| {
+            let of_these = sagas.iter().filter_map(move |offset| self.backlog.running_in(*offset, state));
+            of_these.cloned().collect::<Vec<_>>()
+        };
+        let (forward, back) = (running(State::Running), running(State::Compensating));
+        self.executor.run(forward, true);
+        self.resume_undos(back).await?;
+        if !self.backlog.ready.is_disjoint(&sagas) {
+            self.turn(Work { start: Start::Only(sagas.clone()), ..Work::default() }).await?;
+        }
+        let deadline = tokio::time::Instant::now() + ATTEMPT_MAX;
+        while self.backlog.running().any(|saga| sagas.contains(&saga.offset)) {
             let Ok(Some(report)) = tokio::time::timeout_at(deadline, self.reports.recv()).await else {
                 break;
             };
@@ -92,7 +121,7 @@ impl Tenure<'_> {
     }
 }
 
-const DETAIL: &str = "its worker died three times while running it alone; it was set aside";
+const DETAIL: &str = "its worker died three times while running it; it was set aside";
 
 fn failed() -> Ending {
     Ending::failed(Code::Poison, vec![FieldError::new(Code::Poison, "", DETAIL)])

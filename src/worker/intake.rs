@@ -1,6 +1,7 @@
 //! Intake: reads one partition ahead of its owner and decodes it there.
 //!
-//! Bounded: two batches wait for the owner at most; beyond that the log is not read.
+//! What arrives while the owner is busy becomes one batch. Bounded: two wait for the owner at most; beyond that
+//! the log is not read.
 
 use tokio::sync::mpsc;
 
@@ -13,6 +14,9 @@ use crate::{
     model::{Digest, Timestamp},
     saga::backoff::Backoff,
 };
+
+/// A batch that has so many bytes grows no more.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// What intake hands to the owner.
 pub(super) type Batch = Result<Vec<Inbound>, ReadError>;
@@ -43,22 +47,32 @@ pub(super) async fn run(
             }
             Err(gone) => return hand_over(&owner, Err(gone)).await,
         };
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
+            let room = if bytes < BATCH_BYTES_MAX { batch_count_max - batch.len() } else { 0 };
             let records = tokio::select! {
                 biased;
                 () = owner.closed() => return,
-                records = reader.next(batch_count_max) => records,
+                place = owner.reserve(), if !batch.is_empty() => {
+                    let Ok(place) = place else { return };
+                    place.send(Ok(std::mem::take(&mut batch)));
+                    bytes = 0;
+                    continue;
+                }
+                records = reader.next(room), if room > 0 => records,
             };
+            if records.is_err() && !batch.is_empty() {
+                hand_over(&owner, Ok(std::mem::take(&mut batch))).await;
+            }
             match records {
                 Ok(records) => {
                     backoff.reset();
                     let Some(last) = records.last() else { continue };
                     offset = last.position.offset + 1;
+                    bytes += records.iter().map(size).sum::<usize>();
                     let started = tokio::time::Instant::now();
-                    let batch =
-                        records.iter().map(|record| inbound(epoch, record, routing, &limits)).collect();
+                    batch.extend(records.iter().map(|record| inbound(epoch, record, routing, &limits)));
                     decoded(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-                    hand_over(&owner, Ok(batch)).await;
                 }
                 Err(ReadError::Unavailable(why)) => {
                     tracing::warn!(partition, why, "the log cannot be read; trying again");
@@ -78,6 +92,10 @@ async fn hand_over(owner: &mpsc::Sender<Batch>, batch: Batch) {
     if owner.send(batch).await.is_err() {
         tracing::debug!("the owner has let go; what was read ahead is read again by the next one");
     }
+}
+
+fn size(record: &Record) -> usize {
+    record.value.as_ref().map_or(0, |value| value.len())
 }
 
 /// The log knows partitions and offsets; the epoch is the ledger's.

@@ -9,7 +9,7 @@
 
 mod opening;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::DropGuard;
@@ -65,13 +65,13 @@ impl Work {
 }
 
 /// Which waiting sagas start in a turn.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub(super) enum Start {
     /// As many as are free and have room.
     #[default]
     Free,
-    /// This one, if it is free.
-    Only(u64),
+    /// These, as far as they are free.
+    Only(BTreeSet<u64>),
     /// None.
     Nothing,
 }
@@ -137,9 +137,13 @@ impl<'a> Tenure<'a> {
     }
 
     async fn turns(&mut self) -> Result<(), Interruption> {
-        while let Some(work) = self.gather().await? {
+        while let Some(mut work) = self.gather().await? {
             let started = tokio::time::Instant::now();
-            self.turn(work).await?;
+            self.plant_watermark_bugs(&mut work).await?;
+            let turn = self.open().await?;
+            // While it waited for its place, more became ready. This is what makes batches under load.
+            self.take_all(&mut work)?;
+            self.turn_with(turn, work).await?;
             self.tell(started.elapsed());
         }
         self.drain().await
@@ -202,18 +206,24 @@ impl<'a> Tenure<'a> {
         } else if self.owner.revoked.is_cancelled() {
             return Ok(None);
         }
+        self.take_all(&mut work)?;
+        Ok(Some(work))
+    }
+
+    /// Adds what is ready at this moment.
+    fn take_all(&mut self, work: &mut Work) -> Result<(), Interruption> {
         while let Ok(report) = self.reports.try_recv() {
-            self.sort(report, &mut work)?;
+            self.sort(report, work)?;
         }
-        if takes_records
-            && work.records.is_empty()
+        if work.records.len() <= self.owner.options.batch_count_max / 2
+            && self.takes_records()
             && let Ok(batch) = self.records.try_recv()
         {
             work.records.extend(batch.map_err(|gone| Interruption::from_read(&gone))?);
         }
         let published = *self.published.borrow_and_update();
         work.published = (published > self.marked).then_some(published);
-        Ok(Some(work))
+        Ok(())
     }
 
     pub(super) fn sort(&self, report: Report, work: &mut Work) -> Result<(), Interruption> {
@@ -239,12 +249,15 @@ impl<'a> Tenure<'a> {
     }
 
     /// One transaction for all that is ready.
-    pub(super) async fn turn(&mut self, mut work: Work) -> Result<(), Interruption> {
-        self.plant_watermark_bugs(&mut work).await?;
+    pub(super) async fn turn(&mut self, work: Work) -> Result<(), Interruption> {
+        let turn = self.open().await?;
+        self.turn_with(turn, work).await
+    }
+
+    async fn turn_with(&mut self, mut turn: Turn<'a>, work: Work) -> Result<(), Interruption> {
         let (begins, ends) = (!work.records.is_empty(), !work.acknowledged.is_empty());
         let ends_now = self.ends(&work);
         let obeyed = self.obeyed_by(&work.resolved);
-        let mut turn = self.open().await?;
         if planted(Bug::HeadsBeforeQuestion) {
             turn.read_ahead(&work.records).await?;
         }
@@ -257,7 +270,7 @@ impl<'a> Tenure<'a> {
         let undos = turn.turn_back(&heeded.turned_back).await?;
         let ready = self.backlog.ready.len().min(self.owner.options.batch_count_max);
         let room = self.share.reserve(ready + work.records.len(), self.backlog.largest());
-        let waiting = self.waiting(work.start, room);
+        let waiting = self.waiting(&work.start, room);
         let started = turn.start(&waiting, &self.backlog.held).await?;
         self.backlog.runs(&started.running);
         for offset in &started.ended {
@@ -321,11 +334,11 @@ impl<'a> Tenure<'a> {
     }
 
     /// The waiting sagas that start in this turn.
-    fn waiting(&self, start: Start, room: usize) -> Vec<Waiting> {
+    fn waiting(&self, start: &Start, room: usize) -> Vec<Waiting> {
         let most = room.min(self.owner.options.batch_count_max);
         let wanted = |offset: &&u64| match start {
             Start::Free => true,
-            Start::Only(only) => **offset == only,
+            Start::Only(only) => only.contains(*offset),
             Start::Nothing => false,
         };
         let ready = self.backlog.ready.iter().filter(wanted).take(most);

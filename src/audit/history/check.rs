@@ -76,7 +76,7 @@ pub fn check(
             continue;
         }
         if ended.1 == Code::Poison {
-            // Its workers died three times while running it alone. Set aside it has no effect, and says so.
+            // Its workers died three times while running it. Set aside it has no effect, and says so.
             findings.set_aside.push(format!("{id} at {position}"));
             continue;
         }

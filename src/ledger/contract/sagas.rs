@@ -178,11 +178,13 @@ pub(crate) async fn ended_sagas_come_by_whole_finishes(ledger: &dyn Ledger) {
 }
 
 pub(crate) async fn attempts_are_counted(ledger: &dyn Ledger) {
-    insert(ledger, &[pending(1), pending(2)]).await;
-    for _ in 0..2 {
+    insert(ledger, &[pending(1), pending(2), pending(3)]).await;
+    for offsets in [&[2, 3][..], &[2], &[]] {
         let mut transaction = begin(ledger).await;
-        transaction.count_attempt(2).await.unwrap();
+        transaction.count_attempts(offsets).await.unwrap();
         transaction.commit().await.unwrap();
     }
-    assert_eq!((saga(ledger, 1).await.attempts, saga(ledger, 2).await.attempts), (0, 2));
+    for (offset, attempts) in [(1, 0), (2, 2), (3, 1)] {
+        assert_eq!(saga(ledger, offset).await.attempts, attempts, "saga {offset}");
+    }
 }

@@ -296,11 +296,13 @@ impl Transaction for MemoryTransaction {
         Ok(())
     }
 
-    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
-        let position = self.partition.at(offset);
-        let Some(mut saga) = self.get(|tables| &tables.sagas, &position) else { return Ok(()) };
-        saga.row.attempts += 1;
-        self.overlay.sagas.insert(position, saga);
+    async fn count_attempts(&mut self, offsets: &[u64]) -> Result<(), Error> {
+        for offset in offsets {
+            let position = self.partition.at(*offset);
+            let Some(mut saga) = self.get(|tables| &tables.sagas, &position) else { continue };
+            saga.row.attempts += 1;
+            self.overlay.sagas.insert(position, saga);
+        }
         Ok(())
     }
 

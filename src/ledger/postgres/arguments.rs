@@ -119,15 +119,18 @@ impl Rows {
         self.columns.get_mut(column).expect("a remainder is in range").push(value);
     }
 
-    /// One parameter a column.
-    pub(super) fn arguments(self) -> PgArguments {
-        let mut arguments = PgArguments::default();
+    /// How many parameters they come to: one a column.
+    pub(super) fn count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Adds these parameters.
+    pub(super) fn bind(self, arguments: &mut PgArguments) {
         let bytes = self.columns.iter().map(|column| column.elements.len() + 20).sum();
         arguments.reserve(self.columns.len(), bytes);
         for column in self.columns {
             arguments.add(column).expect("arrays of plain values always encode");
         }
-        arguments
     }
 }
 
@@ -156,6 +159,12 @@ impl Put for Rows {
 /// The parameters of a single statement.
 pub(super) fn arguments(binds: Binds) -> PgArguments {
     let mut arguments = PgArguments::default();
+    bind(&mut arguments, binds);
+    arguments
+}
+
+/// Adds the parameters of a single statement.
+pub(super) fn bind(arguments: &mut PgArguments, binds: Binds) {
     for bound in binds.0 {
         let added = match bound {
             Bound::Integer(value) => arguments.add(value),
@@ -175,5 +184,4 @@ pub(super) fn arguments(binds: Binds) -> PgArguments {
         };
         added.expect("plain values always encode");
     }
-    arguments
 }

@@ -31,6 +31,8 @@ mod error;
 #[cfg(feature = "postgres")]
 mod open;
 #[cfg(feature = "postgres")]
+mod queue;
+#[cfg(feature = "postgres")]
 mod session;
 
 #[cfg(feature = "postgres")]

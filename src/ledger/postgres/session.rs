@@ -10,13 +10,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 use sqlx::{
     AssertSqlSafe, Postgres, Row as _, ValueRef as _,
     pool::PoolConnection,
-    postgres::{PgConnection, PgRow, PgValueRef},
+    postgres::{PgArguments, PgConnection, PgRow, PgValueRef},
 };
 
 use super::{
     arguments::{Rows, arguments},
     database::Pools,
     error::{NO_ANSWER, commit_failed, failed, is_refusal},
+    queue::{Queue, Values},
 };
 use crate::ledger::{
     Error,
@@ -38,11 +39,20 @@ pub(in crate::ledger) struct Link {
     within: bool,
     /// A statement of this transaction failed: the server takes nothing but its end.
     over: bool,
+    /// What this transaction has still to write.
+    queue: Queue,
 }
 
 impl Link {
     pub(super) fn new(connection: PoolConnection<Postgres>, pools: Arc<Pools>) -> Self {
-        Self { connection: Some(connection), pools, busy: false, within: false, over: false }
+        Self {
+            connection: Some(connection),
+            pools,
+            busy: false,
+            within: false,
+            over: false,
+            queue: Queue::default(),
+        }
     }
 
     /// Opens a transaction, with its limits.
@@ -85,6 +95,31 @@ impl Link {
     }
 }
 
+impl Link {
+    async fn execute(&mut self, text: Arc<str>, arguments: PgArguments) -> Result<u64, Error> {
+        let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+        let done = self.answered(|connection| query.execute(connection)).await?;
+        Ok(done.map_err(|error| failed(&error))?.rows_affected())
+    }
+
+    /// Writes with what else there is to write; outside a transaction, now.
+    async fn later(&mut self, text: Arc<str>, values: Values) -> Result<(), Error> {
+        self.after(&text).await?;
+        self.queue.push(text, values);
+        if self.within { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends what this statement must not overtake.
+    async fn after(&mut self, text: &str) -> Result<(), Error> {
+        if self.queue.concerns(text) { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        let Some((text, arguments)) = self.queue.take() else { return Ok(()) };
+        self.execute(text, arguments).await.map(drop)
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
@@ -101,13 +136,20 @@ impl Session for Link {
     type Bulk = Rows;
 
     async fn run(&mut self, statement: &'static str, binds: Binds) -> Result<u64, Error> {
-        let query = sqlx::query_with(AssertSqlSafe(self.pools.texts.text(statement, 0)), arguments(binds));
-        let done = self.answered(|connection| query.execute(connection)).await?;
-        Ok(done.map_err(|error| failed(&error))?.rows_affected())
+        let text = self.pools.texts.text(statement, 0);
+        self.after(&text).await?;
+        self.execute(text, arguments(binds)).await
+    }
+
+    async fn put(&mut self, statement: &'static str, binds: Binds) -> Result<(), Error> {
+        let text = self.pools.texts.text(statement, 0);
+        self.later(text, Values::One(binds)).await
     }
 
     async fn rows(&mut self, statement: &'static str, binds: Binds) -> Result<Vec<PgRow>, Error> {
-        let query = sqlx::query_with(AssertSqlSafe(self.pools.texts.text(statement, 0)), arguments(binds));
+        let text = self.pools.texts.text(statement, 0);
+        self.after(&text).await?;
+        let query = sqlx::query_with(AssertSqlSafe(text), arguments(binds));
         let rows = self.answered(|connection| query.fetch_all(connection)).await?;
         rows.map_err(|error| failed(&error))
     }
@@ -122,18 +164,17 @@ impl Session for Link {
         I: IntoIterator<Item = T> + Send,
         I::IntoIter: ExactSizeIterator + Send,
     {
-        let query = {
+        let rows = {
             let items = items.into_iter();
             if items.len() == 0 {
                 return Ok(());
             }
             let mut rows = Rows::new(bulk.columns);
             items.for_each(|item| bind(&mut rows, item));
-            sqlx::query_with(AssertSqlSafe(self.pools.texts.text(bulk.text, 0)), rows.arguments())
+            rows
         };
-        let done = self.answered(|connection| query.execute(connection)).await?;
-        done.map_err(|error| failed(&error))?;
-        Ok(())
+        let text = self.pools.texts.text(bulk.text, 0);
+        self.later(text, Values::Many(rows)).await
     }
 }
 
@@ -147,6 +188,7 @@ impl Writer for Link {
             // The server would answer such a COMMIT with success, having rolled back.
             return Err(Error::Unavailable("this transaction is over".to_owned()));
         }
+        self.flush().await?;
         let answer = self.answered(|connection| sqlx::raw_sql(sql::COMMIT).execute(connection)).await;
         let answer = answer.map_err(|_| Error::Indeterminate(NO_ANSWER.to_owned()))?;
         answer.map_err(|error| commit_failed(&error))?;

@@ -43,6 +43,16 @@ pub(in crate::ledger) trait Session: Send {
         binds: Binds,
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 
+    /// Writes, and needs no answer: the database may do it with what comes later, up to the commit, as long
+    /// as nobody can tell.
+    fn put(
+        &mut self,
+        statement: &'static str,
+        binds: Binds,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { self.run(statement, binds).await.map(drop) }
+    }
+
     /// Runs a query; all its rows.
     fn rows(
         &mut self,
@@ -59,7 +69,7 @@ pub(in crate::ledger) trait Session: Send {
         async move { Ok(self.rows(statement, binds).await?.into_iter().next()) }
     }
 
-    /// Writes `items`, one row each, in as few statements as the database takes.
+    /// Writes `items`, one row each, in as few statements as the database takes; as late as [`Self::put`].
     fn write<T, I>(
         &mut self,
         bulk: Bulk,

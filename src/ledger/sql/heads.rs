@@ -96,7 +96,7 @@ async fn keep<S: Session>(
         kept.push(head);
     }
     for (number, at) in first {
-        session.run(sql::BEGIN_HISTORY, binds!(number, at)).await?;
+        session.put(sql::BEGIN_HISTORY, binds!(number, at)).await?;
     }
     let bind = |binds: &mut S::Bulk, head: &Forward<'_>| {
         binds
@@ -166,7 +166,7 @@ impl<D: Database> SqlTransaction<D> {
         for number in counted {
             let change = after.get(&number).unwrap_or(&0) - before.get(&number).unwrap_or(&0);
             if change != 0 {
-                session.run(sql::ADD_LIVE, binds!(number, change)).await?;
+                session.put(sql::ADD_LIVE, binds!(number, change)).await?;
             }
         }
         Ok(())

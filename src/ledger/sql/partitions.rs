@@ -37,7 +37,7 @@ const SINGLE: [(&str, &str); 23] = [
     ("COUNT_MOVES", sql::COUNT_MOVES),
     ("MOVE_ALL_SAGAS", sql::MOVE_ALL_SAGAS),
     ("MOVE_SAGAS", sql::MOVE_SAGAS),
-    ("COUNT_ATTEMPT", sql::COUNT_ATTEMPT),
+    ("COUNT_ATTEMPTS", sql::COUNT_ATTEMPTS),
     ("OBEYED", sql::OBEYED),
     ("SPACES_OF_SAGAS", sql::SPACES_OF_SAGAS),
     ("WRITES", sql::WRITES),

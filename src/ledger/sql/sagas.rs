@@ -178,7 +178,7 @@ impl<D: Database> SqlTransaction<D> {
                 let count = row.map_or(Ok(0), |row| Cells::of(&row, "saga").number())?;
                 if count == steps.len() as u64 {
                     let binds = binds!(epoch, partition, from as u8, to as u8, integer(finish), offsets());
-                    self.writer.run(sql::MOVE_ALL_SAGAS, binds).await?;
+                    self.writer.put(sql::MOVE_ALL_SAGAS, binds).await?;
                     moved.extend(steps.iter().map(|step| step.offset));
                     continue;
                 }

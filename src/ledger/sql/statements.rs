@@ -216,8 +216,8 @@ statements! {
     MOVE_SAGAS = "UPDATE saga SET state = $4, finish = greatest(finish, $5) \
         WHERE epoch = $1 AND partition = $2 AND log_offset IN list($6) AND state = $3 \
         RETURNING log_offset, record";
-    COUNT_ATTEMPT = "UPDATE saga SET attempts = attempts + 1 \
-        WHERE epoch = $1 AND partition = $2 AND log_offset = $3";
+    COUNT_ATTEMPTS = "UPDATE saga SET attempts = attempts + 1 \
+        WHERE epoch = $1 AND partition = $2 AND log_offset IN list($3)";
     /// Over anything but a resolve.
     GIVE_ORDER = "INSERT INTO saga_order (epoch, partition, log_offset, kind) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (epoch, partition, log_offset) DO UPDATE SET kind = excluded.kind \

@@ -189,11 +189,10 @@ impl<D: Database> Transaction for SqlTransaction<D> {
         sagas::sagas(&mut self.writer, self.lease.partition, offsets).await
     }
 
-    async fn count_attempt(&mut self, offset: u64) -> Result<(), Error> {
+    async fn count_attempts(&mut self, offsets: &[u64]) -> Result<(), Error> {
         let PartitionId { epoch, partition } = self.lease.partition;
-        let binds = binds!(epoch, partition, integer(offset));
-        self.writer.run(sql::COUNT_ATTEMPT, binds).await?;
-        Ok(())
+        let offsets = integers(offsets.iter().copied().map(integer));
+        self.writer.put(sql::COUNT_ATTEMPTS, binds!(epoch, partition, offsets)).await
     }
 
     async fn write_heads(&mut self, heads: &[HeadWrite]) -> Result<(), Error> {
@@ -206,7 +205,7 @@ impl<D: Database> Transaction for SqlTransaction<D> {
 
     async fn touch(&mut self, memories: &[(Space, MemoryId)], at: Timestamp) -> Result<(), Error> {
         let binds = binds!(key_list(heads::keys_of(memories).iter()), at.as_micros());
-        self.writer.run(sql::TOUCH, binds).await?;
+        self.writer.put(sql::TOUCH, binds).await?;
         Ok(())
     }
 
@@ -232,7 +231,7 @@ impl<D: Database> Transaction for SqlTransaction<D> {
             at.as_micros(),
             codec::offsets_bytes(&offsets),
         );
-        self.writer.run(sql::FINISH, binds).await?;
+        self.writer.put(sql::FINISH, binds).await?;
         self.row.finishes = number;
         Ok(())
     }
@@ -255,7 +254,7 @@ impl<D: Database> Transaction for SqlTransaction<D> {
         }
         for (order, offsets) in alike {
             let offsets = integers(offsets.into_iter().map(integer));
-            self.writer.run(sql::OBEYED, binds!(epoch, partition, order.number(), offsets)).await?;
+            self.writer.put(sql::OBEYED, binds!(epoch, partition, order.number(), offsets)).await?;
         }
         Ok(())
     }
@@ -270,7 +269,7 @@ impl<D: Database> Transaction for SqlTransaction<D> {
         if row != locked {
             let mut binds = Binds::default();
             rows::bind_partition(&mut binds, lease.partition, &row);
-            writer.run(sql::WRITE_PARTITION, binds).await?;
+            writer.put(sql::WRITE_PARTITION, binds).await?;
         }
         writer.commit().await?;
         ledger.remember(spaces);

@@ -187,7 +187,8 @@ fn spawn_intake(owner: &Owner, watermark: u64, records: mpsc::Sender<intake::Bat
     let partition = (owner.partition.epoch, owner.partition.partition);
     let board = owner.board.clone();
     owner.tasks.spawn(async move {
-        let count = options.batch_count_max;
+        // Two may become one turn's.
+        let count = options.batch_count_max.div_ceil(2);
         let decoded = |micros| board.update(partition.1, |status| status.decode_micros += micros);
         intake::run(&*ports.log, partition, watermark, (count, options.limits), backoff, records, decoded)
             .await;
