@@ -80,11 +80,8 @@ impl Tenure<'_> {
             return Ok(());
         }
         self.count(&sagas).await?;
-        let running = |state| {
-            let of_these = sagas.iter().filter_map(move |offset| self.backlog.running_in(*offset, state));
-            of_these.cloned().collect::<Vec<_>>()
-        };
-        let (forward, back) = (running(State::Running), running(State::Compensating));
+        let running = self.backlog.running().filter(|saga| sagas.contains(&saga.offset)).cloned();
+        let (forward, back) = running.partition(|saga| saga.state == State::Running);
         self.executor.run(forward, true);
         self.resume_undos(back).await?;
         if !self.backlog.ready.is_disjoint(&sagas) {
