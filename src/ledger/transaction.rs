@@ -15,7 +15,9 @@ use crate::model::{Declaration, Key, MemoryId, RelationKey, Space, Timestamp};
 /// One write transaction on one partition, its row locked and its lease checked.
 ///
 /// Every method is one bulk statement (or a few), never a statement per command. Dropping it rolls
-/// back. Reads see the transaction's own writes. After any error the transaction is over: drop it.
+/// back. Reads see the transaction's own writes. A write may be carried out, and refused, as late as the commit;
+/// the commit is [`Error::Indeterminate`] only if it was asked for. After any error the transaction is over: drop
+/// it.
 ///
 /// A transaction MUST be driven by a task that is never cancelled.
 #[async_trait]

@@ -137,12 +137,10 @@ pub(crate) async fn a_claim_names_the_row_that_holds_it(ledger: &dyn Ledger) {
     assert_eq!((first.offset, first.state, first.body_hash), (1, State::Committed, pending(1).body_hash));
     assert_eq!(first.ending, Some(ending(Verdict::Committed, Code::Ok)));
     assert_eq!((second.offset, second.state, &second.ending), (2, State::Pending, &None));
-    let rival = SagaRow { claims: true, offset: 4, ..pending(1) };
-    assert!(matches!(transaction.insert_sagas(&[rival]).await, Err(Error::Corrupt(_))));
     drop(transaction);
-    let mut again = begin(ledger).await;
-    assert!(matches!(again.insert_sagas(&[pending(1)]).await, Err(Error::Corrupt(_))), "one row a position");
-    drop(again);
+    let rival = SagaRow { claims: true, offset: 4, ..pending(1) };
+    assert!(matches!(refused(ledger, rival).await, Error::Corrupt(_)), "one row a claim");
+    assert!(matches!(refused(ledger, pending(1)).await, Error::Corrupt(_)), "one row a position");
     assert_eq!(ledger.claimed(1, claim("c-2")).await.unwrap(), Some(PARTITION.at(2)));
     assert_eq!(ledger.claimed(2, claim("c-2")).await.unwrap(), None);
     assert_eq!(saga(ledger, 3).await, duplicate);
@@ -186,5 +184,14 @@ pub(crate) async fn attempts_are_counted(ledger: &dyn Ledger) {
     }
     for (offset, attempts) in [(1, 0), (2, 2), (3, 1)] {
         assert_eq!(saga(ledger, offset).await.attempts, attempts, "saga {offset}");
+    }
+}
+
+/// Why a row cannot be there: told when it is inserted, or at the commit.
+async fn refused(ledger: &dyn Ledger, row: SagaRow) -> Error {
+    let mut transaction = begin(ledger).await;
+    match transaction.insert_sagas(&[row]).await {
+        Err(refused) => refused,
+        Ok(()) => transaction.commit().await.expect_err("the row contradicts the others"),
     }
 }

@@ -41,7 +41,7 @@ async fn a_terminated_session_changed_nothing_and_says_so() {
     let mut doomed = world::begin(&ledger).await;
     doomed.insert_sagas(&[world::pending(1)]).await.unwrap();
     assert_eq!(terminate(&mut operator).await, 1);
-    let refused = doomed.insert_sagas(&[world::pending(2)]).await.unwrap_err();
+    let refused = doomed.sagas(&[1]).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
     let refused = doomed.commit().await.unwrap_err();
     assert!(
@@ -49,9 +49,16 @@ async fn a_terminated_session_changed_nothing_and_says_so() {
         "what has failed before can only have failed: {refused}"
     );
     assert!(!is_there(&ledger, 1).await);
+    // It ends before what was to be written went out: then nothing can be there.
+    let mut doomed = world::begin(&ledger).await;
+    doomed.insert_sagas(&[world::pending(1)]).await.unwrap();
+    assert_eq!(terminate(&mut operator).await, 1);
+    let refused = doomed.commit().await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
     // The session ends between the last statement and the commit: nobody can say, but nothing is there.
     let mut doomed = world::begin(&ledger).await;
     doomed.insert_sagas(&[world::pending(1)]).await.unwrap();
+    assert_eq!(doomed.sagas(&[1]).await.unwrap().len(), 1);
     assert_eq!(terminate(&mut operator).await, 1);
     let refused = doomed.commit().await.unwrap_err();
     assert!(matches!(refused, Error::Indeterminate(_)), "{refused}");
@@ -212,7 +219,7 @@ async fn what_contradicts_the_tables_is_corrupt_and_names_the_constraint_alone()
     let Some(place) = Place::new() else { return };
     let ledger = place.open().await;
     let mut transaction = world::begin(&ledger).await;
-    transaction.insert_sagas(&[world::pending(1)]).await.unwrap();
-    let refused = transaction.insert_sagas(&[world::pending(1)]).await.unwrap_err();
+    transaction.insert_sagas(&[world::pending(1), world::pending(1)]).await.unwrap();
+    let refused = transaction.commit().await.unwrap_err();
     assert_eq!(refused, Error::Corrupt("`saga_pkey`: a constraint does not hold (23505)".to_owned()));
 }
