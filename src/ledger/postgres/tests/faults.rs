@@ -12,7 +12,7 @@ use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
 use super::{proxy::Proxy, world::Place};
 use crate::ledger::{
-    Error, Ledger,
+    Error, Ledger, SagaRow,
     contract::world::{self, PARTITION},
     postgres::{Options, PostgresLedger},
 };
@@ -219,7 +219,8 @@ async fn what_contradicts_the_tables_is_corrupt_and_names_the_constraint_alone()
     let Some(place) = Place::new() else { return };
     let ledger = place.open().await;
     let mut transaction = world::begin(&ledger).await;
-    transaction.insert_sagas(&[world::pending(1), world::pending(1)]).await.unwrap();
+    let row = SagaRow { claims: false, ..world::pending(1) };
+    transaction.insert_sagas(&[row.clone(), row]).await.unwrap();
     let refused = transaction.commit().await.unwrap_err();
     assert_eq!(refused, Error::Corrupt("`saga_pkey`: a constraint does not hold (23505)".to_owned()));
 }
