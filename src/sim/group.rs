@@ -172,7 +172,7 @@ impl SharedLog {
             if late {
                 log.tell_late(partition, from);
             } else {
-                log.released(from, partition);
+                log.loses_patience(from, partition);
             }
         });
     }
@@ -187,6 +187,18 @@ impl SharedLog {
                 member.tell(Assignment::Assigned(partition));
             }
         }
+    }
+
+    /// A node that has not given a partition back by now is waited for no longer, and hears so.
+    fn loses_patience(self: &Arc<Self>, node: u32, partition: u32) {
+        let mut group = self.group.lock();
+        if group.revoking.get(&partition) == Some(&node)
+            && let Some(member) = group.members.get_mut(&node)
+        {
+            member.tell(Assignment::Unconfirmed(partition));
+        }
+        drop(group);
+        self.released(node, partition);
     }
 
     /// A node gives a partition back, or is taken to have done so.

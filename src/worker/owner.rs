@@ -3,7 +3,7 @@
 //! Whatever goes wrong with the ledger, the owner drops all it knows, takes the lease anew and reads
 //! the ledger: one path for a crash, a lost answer and a stolen lease.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -129,6 +129,17 @@ impl Owner {
             standing.wait_for(|standing| *standing == Standing::Assigned || planted(Bug::LeaseTakenUnnamed));
         // An error means that the worker has ended, and then it is revoked as well.
         revoked.run_until_cancelled(named).await.is_some() && !revoked.is_cancelled()
+    }
+
+    /// Waits until the group has lost this process.
+    pub(super) fn is_lost(&self) -> impl Future<Output = ()> + use<> {
+        let mut standing = self.standing.clone();
+        async move {
+            // An error means that nobody is told any more.
+            if standing.wait_for(|standing| *standing == Standing::Unconfirmed).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Stands still until what was found is there no more, which is looked for once in a while.

@@ -4,10 +4,7 @@
 //! its partition released; many go at once. A partition that comes back before its owner has gone gets
 //! a new one after it: one process has at most one owner a partition.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::watch;
@@ -39,7 +36,8 @@ pub(super) struct Owners {
     owned: BTreeMap<u32, Owned>,
     /// Owners that are on their way out, by the partitions that they still hold.
     leaving: FuturesUnordered<BoxFuture<'static, u32>>,
-    held: BTreeSet<u32>,
+    /// Where they hear how the group stands to them meanwhile.
+    held: BTreeMap<u32, watch::Sender<Standing>>,
     /// Assigned again before their last owners have gone, and how the group stands to that since.
     returning: BTreeMap<u32, Standing>,
 }
@@ -57,7 +55,7 @@ impl Owners {
             window,
             owned: BTreeMap::new(),
             leaving: FuturesUnordered::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             returning: BTreeMap::new(),
         }
     }
@@ -67,8 +65,9 @@ impl Owners {
         match assignment {
             Assignment::Assigned(partition) => self.assigned(partition),
             Assignment::Unconfirmed(partition) => {
-                if let Some(owned) = self.owned.get(&partition) {
-                    owned.standing.send_replace(Standing::Unconfirmed);
+                let owned = self.owned.get(&partition).map(|owned| &owned.standing);
+                if let Some(standing) = owned.or(self.held.get(&partition)) {
+                    standing.send_replace(Standing::Unconfirmed);
                 }
                 if let Some(standing) = self.returning.get_mut(&partition) {
                     *standing = Standing::Unconfirmed;
@@ -82,7 +81,7 @@ impl Owners {
         // A group that was slow to revoke, or that had lost us, may assign again what is still owned.
         if let Some(owned) = self.owned.get(&partition) {
             owned.standing.send_replace(Standing::Assigned);
-        } else if self.held.contains(&partition) {
+        } else if self.held.contains_key(&partition) {
             self.returning.insert(partition, Standing::Assigned);
         } else {
             self.start(partition, Standing::Assigned);
@@ -113,8 +112,8 @@ impl Owners {
         match self.owned.remove(&partition) {
             Some(owned) => self.let_go(partition, owned),
             // Nobody owns it here; the group must hear so all the same.
-            None if !self.held.contains(&partition) => {
-                self.held.insert(partition);
+            None if !self.held.contains_key(&partition) => {
+                self.held.insert(partition, watch::Sender::new(Standing::Assigned));
                 self.leaving.push(Box::pin(std::future::ready(partition)));
             }
             None => {}
@@ -123,7 +122,7 @@ impl Owners {
 
     fn let_go(&mut self, partition: u32, owned: Owned) {
         owned.revoked.cancel();
-        self.held.insert(partition);
+        self.held.insert(partition, owned.standing);
         self.leaving.push(Box::pin(async move {
             if let Err(error) = owned.ended.await {
                 tracing::error!(partition, %error, "an owner ended badly; its sagas are resumed by the next one");

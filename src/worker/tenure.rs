@@ -149,14 +149,20 @@ impl<'a> Tenure<'a> {
         self.drain().await
     }
 
-    /// What has ended so far is finished; what is still with the stores is left to the next owner.
+    /// What has ended so far is finished; what is still with the stores is left to the next owner. So is
+    /// everything once the group waits for this one no longer: the next may be at work already.
     async fn drain(&mut self) -> Result<(), Interruption> {
+        let lost = self.owner.is_lost();
+        tokio::pin!(lost);
         let patience = if planted(Bug::WindowOutlivesTenure) { Duration::ZERO } else { DRAIN_MAX };
         let deadline = tokio::time::Instant::now() + patience;
         while self.backlog.running_count() > 0 {
-            let Ok(Some(report)) = tokio::time::timeout_at(deadline, self.reports.recv()).await else {
-                break;
+            let report = tokio::select! {
+                biased;
+                () = &mut lost => return Ok(()),
+                report = tokio::time::timeout_at(deadline, self.reports.recv()) => report,
             };
+            let Ok(Some(report)) = report else { break };
             let mut work = Work::default();
             self.sort(report, &mut work)?;
             self.turn(work).await?;

@@ -86,7 +86,9 @@ impl State {
         let lost = std::mem::take(&mut self.held);
         self.changes.extend(lost.iter().map(|partition| Assignment::Unconfirmed(*partition)));
         self.unconfirmed.extend(lost);
-        self.releasing.clear();
+        // It waits for nobody any more.
+        let releasing = std::mem::take(&mut self.releasing);
+        self.changes.extend(releasing.into_iter().map(Assignment::Unconfirmed));
     }
 }
 
