@@ -47,13 +47,7 @@ fn judged<T>(answer: &Result<T, Error>) -> Evidence {
 
 /// Whatever a stopped call was, it has changed nothing that its caller could rely on.
 fn flat<T>(answer: Result<Result<T, Error>, Stopped>) -> Result<T, Error> {
-    let unavailable = |why: &str| Err(Error::Unavailable(why.to_owned()));
-    match answer {
-        Ok(answer) => answer,
-        Err(Stopped::Open) => unavailable("its breaker is open"),
-        Err(Stopped::Full) => unavailable("too many calls wait for it"),
-        Err(Stopped::Late) => unavailable("it did not answer in time"),
-    }
+    answer.unwrap_or_else(|stopped| Err(Error::Unavailable(stopped.sentence())))
 }
 
 impl Guarded {

@@ -114,6 +114,18 @@ pub(crate) enum Stopped {
     Late,
 }
 
+impl Stopped {
+    /// What is said of a call that could only read, or could change nothing for good.
+    pub(crate) fn sentence(self) -> String {
+        let why = match self {
+            Self::Open => "its breaker is open",
+            Self::Full => "too many calls wait for it",
+            Self::Late => "it did not answer in time",
+        };
+        why.to_owned()
+    }
+}
+
 /// Asks the store itself, without anybody's work, whether it works.
 pub(crate) type Probe = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
 

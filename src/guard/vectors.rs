@@ -71,13 +71,7 @@ fn read_judged<T>(answer: &Result<T, Error>) -> Evidence {
 }
 
 fn unread<T>(answer: Result<Result<T, Error>, Stopped>) -> Result<T, Error> {
-    let unavailable = |why: &str| Err(Error::Unavailable(why.to_owned()));
-    match answer {
-        Ok(answer) => answer,
-        Err(Stopped::Open) => unavailable("its breaker is open"),
-        Err(Stopped::Full) => unavailable("too many calls wait for it"),
-        Err(Stopped::Late) => unavailable("it did not answer in time"),
-    }
+    answer.unwrap_or_else(|stopped| Err(Error::Unavailable(stopped.sentence())))
 }
 
 #[async_trait]

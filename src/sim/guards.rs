@@ -154,6 +154,14 @@ impl Gauge {
         Passing { gauge: self, failed: true }
     }
 
+    /// Lets a call through to the store and looks at its answer.
+    async fn passes<T>(&self, call: impl Future<Output = T>, failed: impl Fn(&T) -> bool) -> T {
+        let passing = self.call();
+        let answer = call.await;
+        passing.answered(failed(&answer));
+        answer
+    }
+
     /// A probe has come through the guard.
     fn probe(&self) -> Probing<'_> {
         let at_once = {
@@ -212,27 +220,18 @@ struct Gauged<T: ?Sized> {
 #[async_trait]
 impl vector::Project for Gauged<dyn vector::Project> {
     async fn write(&self, writes: &[vector::Write]) -> Vec<Answer> {
-        let passing = self.gauge.call();
-        let answers = self.inner.write(writes).await;
-        passing.answered(failed(&answers));
-        answers
+        self.gauge.passes(self.inner.write(writes), |answers| failed(answers)).await
     }
 
     async fn markers(
         &self,
         points: &[(Space, MemoryId, Layout)],
     ) -> Result<Vec<Option<(Version, Digest)>>, vector::Error> {
-        let passing = self.gauge.call();
-        let found = self.inner.markers(points).await;
-        passing.answered(found.is_err());
-        found
+        self.gauge.passes(self.inner.markers(points), Result::is_err).await
     }
 
     async fn remove(&self, points: &[(Space, MemoryId, Version)]) -> Result<Vec<bool>, vector::Error> {
-        let passing = self.gauge.call();
-        let removed = self.inner.remove(points).await;
-        passing.answered(removed.is_err());
-        removed
+        self.gauge.passes(self.inner.remove(points), Result::is_err).await
     }
 
     fn durable_when_acknowledged(&self) -> bool {
@@ -260,20 +259,14 @@ impl vector::Project for Gauged<dyn vector::Project> {
 #[async_trait]
 impl graph::Project for Gauged<dyn graph::Project> {
     async fn write(&self, writes: &[graph::Write]) -> Vec<Answer> {
-        let passing = self.gauge.call();
-        let answers = self.inner.write(writes).await;
-        passing.answered(failed(&answers));
-        answers
+        self.gauge.passes(self.inner.write(writes), |answers| failed(answers)).await
     }
 
     async fn markers(
         &self,
         registers: &[graph::Register],
     ) -> Result<Vec<Option<(Version, Digest)>>, graph::Error> {
-        let passing = self.gauge.call();
-        let found = self.inner.markers(registers).await;
-        passing.answered(found.is_err());
-        found
+        self.gauge.passes(self.inner.markers(registers), Result::is_err).await
     }
 
     /// What a worker never asks: it is the probe of a store that has none of its own.
