@@ -25,7 +25,7 @@ const DIMENSION: usize = 8;
 const DELAYS: usize = 80;
 
 /// Sagas of one worker that may be with the stores at once, where there are several workers.
-const SHARE: usize = 40;
+const SHARE: usize = 20;
 
 /// One partition, each memory written many times over: the window's rate is the most that order allows.
 pub(super) async fn ordered(_: &Options, servers: &Servers) -> Result<Vec<Row>, Error> {
