@@ -50,6 +50,10 @@ impl Tenure<'_> {
                 group.iter().copied().zip(attempts).partition(|(_, attempts)| *attempts == 0);
             self.attempt(fresh.into_iter().map(|(offset, _)| offset).collect()).await?;
             for (offset, before) in suspect {
+                // Whoever lets go in good order has died of nothing.
+                if self.owner.revoked.is_cancelled() {
+                    return Ok(());
+                }
                 let counted = self.count(&BTreeSet::from([offset])).await?;
                 if counted && before >= ATTEMPTS_MAX {
                     self.set_aside(offset).await?;
