@@ -5,8 +5,9 @@
 //!                                                                    └─▶ log: append to answer
 //! ```
 //!
-//! The peak is what the whole does for good: what is accepted faster than it is applied only waits. In an open loop, a call that comes late because all connections are busy has begun when it was due: what a
-//! slow answer delays is counted. A worker applies everything meanwhile, in both.
+//! The peak is what the whole does for good: what is accepted faster than it is applied only waits. In an open
+//! loop, a call that comes late because all connections are busy has begun when it was due: what a slow answer
+//! delays is counted. A worker applies everything meanwhile, in both.
 
 use std::{
     future::Future,

@@ -128,7 +128,8 @@ pub enum Assignment {
     Revoked(u32),
     /// The group has lost this process, and may have given the partition to another. Whoever works on it
     /// goes on for as long as its lease holds, and takes no lease anew until the partition is assigned
-    /// again; if the group gives it to another for good, a revocation follows.
+    /// again; if the group gives it to another for good, a revocation follows. Whoever was giving it back leaves
+    /// the rest to the next.
     Unconfirmed(u32),
 }
 

@@ -132,7 +132,7 @@ impl Owner {
     }
 
     /// Waits until the group has lost this process.
-    pub(super) fn is_lost(&self) -> impl Future<Output = ()> + use<> {
+    pub(super) fn lost(&self) -> impl Future<Output = ()> + use<> {
         let mut standing = self.standing.clone();
         async move {
             // An error means that nobody is told any more.

@@ -152,7 +152,7 @@ impl<'a> Tenure<'a> {
     /// What has ended so far is finished; what is still with the stores is left to the next owner. So is
     /// everything once the group waits for this one no longer: the next may be at work already.
     async fn drain(&mut self) -> Result<(), Interruption> {
-        let lost = self.owner.is_lost();
+        let lost = self.owner.lost();
         tokio::pin!(lost);
         let patience = if planted(Bug::WindowOutlivesTenure) { Duration::ZERO } else { DRAIN_MAX };
         let deadline = tokio::time::Instant::now() + patience;

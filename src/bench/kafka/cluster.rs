@@ -61,7 +61,8 @@ impl Cluster {
             topic_prefix: format!("{name}."),
             ..kafka::Options::default()
         };
-        topics::create(&kafka, partitions, servers.replication).await.map_err(at("make topics"))?;
+        let made = topics::create(&kafka, partitions, servers.replication).await;
+        made.map_err(|error| at("make topics")(format!("brokers `{}`: {error}", servers.brokers)))?;
         let log = KafkaLog::connect(&kafka).await.map_err(at("open the log"))?;
         let (operator, schema) = schema(&servers.postgres, &random).await?;
         let settings = postgres::Options { schema: schema.clone(), ..postgres::Options::default() };

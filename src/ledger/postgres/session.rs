@@ -93,9 +93,7 @@ impl Link {
         self.over = answer.is_err() && (self.within || !at_rest);
         Ok(answer)
     }
-}
 
-impl Link {
     async fn execute(&mut self, text: Arc<str>, arguments: PgArguments) -> Result<u64, Error> {
         let query = sqlx::query_with(AssertSqlSafe(text), arguments);
         let done = self.answered(|connection| query.execute(connection)).await?;
